@@ -1,0 +1,36 @@
+# Every command a contributor needs. Each one makes the environments it uses.
+.PHONY: demo test test-core test-verl test-verl-oldest lint format bench clean env-core env-verl env-llamaindex env-vllm
+
+demo: env-verl
+	.venvs/verl/bin/python recipes/demo
+
+test: lint test-core test-verl
+
+test-core: env-core
+	.venvs/core/bin/python -m pytest tests/unit tests/property tests/contract
+
+test-verl: env-verl
+	GAINFUL_EXPECT_HOSTS=verl .venvs/verl/bin/python -m pytest tests/verl
+
+test-verl-oldest:
+	.ci/env.sh verl oldest
+	GAINFUL_EXPECT_HOSTS=verl .venvs/verl-oldest/bin/python -m pytest tests/verl -m "not slow"
+
+lint: env-core
+	.venvs/core/bin/ruff check .
+	.venvs/core/bin/ruff format --check .
+	.venvs/core/bin/mypy
+
+format: env-core
+	.venvs/core/bin/ruff check --fix .
+	.venvs/core/bin/ruff format .
+
+bench: env-verl
+	.venvs/verl/bin/python recipes/bench/advantage.py
+	.venvs/verl/bin/python recipes/bench/import_cost.py
+
+env-core env-verl env-llamaindex env-vllm: env-%:
+	.ci/env.sh $*
+
+clean:
+	rm -rf .venvs out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

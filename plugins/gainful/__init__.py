@@ -1,0 +1,38 @@
+"""Spend compute only where it is gainful: advantage estimators, budgets and KV streaming for existing hosts.
+
+Importing this package imports neither torch nor a host, and nothing else either: hosts load it in every process,
+so its public names are looked up when they are first used.
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gainful.catalog import Catalog, EstimatorSpec, build_catalog, catalog, list_estimators
+    from gainful.errors import GainfulError
+    from gainful.hookspecs import hookimpl
+
+__all__ = [
+    "Catalog",
+    "EstimatorSpec",
+    "GainfulError",
+    "build_catalog",
+    "catalog",
+    "hookimpl",
+    "list_estimators",
+]
+
+_HOMES = {"GainfulError": "gainful.errors", "hookimpl": "gainful.hookspecs"}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return version("gainful")
+    if name not in __all__:
+        raise AttributeError(f"module 'gainful' has no attribute {name!r}")
+    return getattr(import_module(_HOMES.get(name, "gainful.catalog")), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,123 @@
+"""From token tensors to one number a row, and back. The only code that touches [B, T] tensors of outcome methods.
+
+Both directions work on blocks of rows that stay in the processor's cache: a casted copy of a whole batch costs more
+time and memory than everything else an outcome method does.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from gainful.advantage.types import Advantages
+from gainful.config import Options
+from gainful.errors import ConfigError, InputError, ShapeError
+
+__all__ = ["broadcast", "check_config", "check_success", "outcome_scores", "row_lengths", "row_sums"]
+
+_BLOCK_ELEMENTS = 2**18  # 1 MiB of float32: ours, fits the second-level cache of one core
+
+
+def check_config(where: str, config: Options, expected: type[Options]) -> None:
+    """Refuse the options of another method."""
+    if not isinstance(config, expected):
+        raise ConfigError(f"{where}: config must be {expected.__name__}, got {type(config).__name__}")
+
+
+def check_success(where: str, success: Tensor | None, num_rows: int) -> None:
+    """Refuse a `success` signal that is not one bool a row."""
+    if success is not None and (success.dtype != torch.bool or success.shape != (num_rows,)):
+        raise ShapeError(f"{where}: success must be bool [{num_rows}], got {_describe(success)}")
+
+
+def outcome_scores(where: str, rewards: Tensor, response_mask: Tensor, group_ids: Tensor) -> Tensor:
+    """Check the three inputs of every estimator and return the outcome of each row.
+
+    Args:
+        where: The method, for messages.
+        rewards: [B, T] or [B]. Summed over all positions, also where the mask is zero: verl puts the score on the
+            last token of the response, which a tool may have written.
+        response_mask: [B, T].
+        group_ids: [B] int64.
+
+    Returns:
+        [B] float64; summed in float32, or in float64 if rewards are.
+
+    Raises:
+        ShapeError: Ranks, sizes, dtypes or devices disagree.
+        InputError: A row sum is not finite.
+    """
+    _check_shapes(where, rewards, response_mask, group_ids)
+    scores = row_sums(rewards).double()
+    finite = torch.isfinite(scores)
+    if not finite.all():
+        row = int((~finite).nonzero()[0])
+        raise InputError(
+            f"{where}: rewards must have finite row sums, got {scores[row]:g} in row {row} of {len(scores)}; "
+            "look for nan or inf in the reward function's output"
+        )
+    return scores
+
+
+def broadcast(values: Tensor, response_mask: Tensor, rewards: Tensor) -> Advantages:
+    """One value a row [B] onto the row's policy tokens; zero on all others.
+
+    The result has float32 (float64 for float64 rewards) and is rounded once, here.
+    """
+    dtype = torch.float64 if rewards.dtype == torch.float64 else torch.float32
+    column = values.to(dtype)[:, None]
+    out = torch.empty(response_mask.shape, dtype=dtype, device=response_mask.device)
+    for rows in _blocks(response_mask):
+        # the comparison is written straight into the output: no mask-sized temporary
+        torch.ne(response_mask[rows], 0, out=out[rows])
+        out[rows].mul_(column[rows])
+    return Advantages(out, out)
+
+
+def row_lengths(response_mask: Tensor) -> Tensor:
+    """[B] int64: number of policy tokens of each row."""
+    if response_mask.shape[0] == 0:
+        return torch.zeros(0, dtype=torch.int64, device=response_mask.device)
+    return torch.cat([(response_mask[rows] != 0).sum(dim=1) for rows in _blocks(response_mask)])
+
+
+def row_sums(rewards: Tensor) -> Tensor:
+    """[B]: sums of [B, T] (or [B] as it is) in float32, in float64 for float64; without a casted copy of the batch."""
+    if rewards.dim() == 1:
+        return rewards if rewards.is_floating_point() else rewards.float()
+    if rewards.dtype in (torch.float32, torch.float64):
+        return rewards.sum(dim=1)
+    if rewards.shape[0] == 0:
+        return rewards.new_zeros(0, dtype=torch.float32)
+    return torch.cat([rewards[rows].float().sum(dim=1) for rows in _blocks(rewards)])
+
+
+def _blocks(tokens: Tensor) -> Iterator[slice]:
+    """Row ranges of [B, T] that are processed at once; an accelerator takes all rows at once."""
+    num_rows = tokens.shape[0]
+    step = max(1, _BLOCK_ELEMENTS // max(1, tokens.shape[1])) if tokens.device.type == "cpu" else num_rows
+    for start in range(0, num_rows, step):
+        yield slice(start, start + step)
+
+
+def _check_shapes(where: str, rewards: Tensor, response_mask: Tensor, group_ids: Tensor) -> None:
+    if response_mask.dim() != 2 or response_mask.is_complex():
+        raise ShapeError(f"{where}: response_mask must be bool, int or float [B, T], got {_describe(response_mask)}")
+    num_rows, num_tokens = response_mask.shape
+    if rewards.shape not in ((num_rows, num_tokens), (num_rows,)) or rewards.is_complex():
+        raise ShapeError(
+            f"{where}: rewards must be [{num_rows}, {num_tokens}] or [{num_rows}] to match response_mask, "
+            f"got {_describe(rewards)}"
+        )
+    if group_ids.dtype != torch.int64 or group_ids.shape != (num_rows,):
+        raise ShapeError(
+            f"{where}: group_ids must be int64 [{num_rows}] to match rewards {list(rewards.shape)}, "
+            f"got {_describe(group_ids)}"
+        )
+    devices = {str(tensor.device) for tensor in (rewards, response_mask, group_ids)}
+    if len(devices) > 1:
+        raise ShapeError(f"{where}: rewards, response_mask and group_ids must be on one device, got {sorted(devices)}")
+
+
+def _describe(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"

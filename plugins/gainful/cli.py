@@ -1,0 +1,117 @@
+"""`gainful plugins` lists what can be chosen; `gainful doctor` says whether it works here."""
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gainful.catalog import Catalog, catalog
+from gainful.doctor import Finding, examine_host, examine_plugins
+from gainful.errors import ConfigError
+from gainful.hosts import HOSTS
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Spend compute only where it is gainful.")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+
+
+@app.command()
+def plugins(as_json: AsJson = False) -> None:
+    """List every method that can be chosen by name, and the plug-ins that offer it."""
+    found = catalog()
+    if as_json:
+        typer.echo(json.dumps(_methods(found), indent=2))
+        return
+    console = Console()
+    console.print(_methods_table(found))
+    for failure in found.failures:
+        console.print(Text(str(failure), "red"))
+
+
+@app.command()
+def doctor(
+    host: Annotated[str | None, typer.Argument(help=f"Look at one host only: {', '.join(HOSTS)}.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what is installed, what is usable and how to mend what is not; ends with status 1 if there is a problem."""
+    try:
+        findings = _findings(host)
+    except ConfigError as error:
+        raise typer.BadParameter(str(error)) from error
+    if as_json:
+        typer.echo(json.dumps({part: [asdict(item) for item in items] for part, items in findings.items()}, indent=2))
+    else:
+        _print(findings)
+    if any(item.state == "problem" for items in findings.values() for item in items):
+        raise typer.Exit(1)
+
+
+def _findings(host: str | None) -> dict[str, list[Finding]]:
+    parts = {"plug-ins": list(examine_plugins())}
+    for name in [host] if host else HOSTS:
+        items = list(examine_host(name))
+        if host and items[0].detail.startswith("not installed"):  # asked for by name, so its absence is a problem
+            items = [Finding(name, "problem", items[0].detail, items[0].remedy)]
+        parts[name] = items
+    return parts
+
+
+def _print(findings: dict[str, list[Finding]]) -> None:
+    console = Console()
+    colours = {"ok": "green", "note": "yellow", "problem": "red"}
+    for part, items in findings.items():
+        table = Table(title=part, title_justify="left", box=None, show_header=False, padding=(0, 2, 0, 0))
+        for item in items:
+            text = item.detail + (f"\n→ {item.remedy}" if item.remedy else "")
+            table.add_row(Text(item.state, colours[item.state]), Text(item.subject), Text(text))
+        console.print(table)
+        console.print()
+
+
+def _methods(found: Catalog) -> dict[str, list[dict[str, object]]]:
+    methods: list[dict[str, object]] = [
+        {
+            "kind": "advantages",
+            "name": spec.name,
+            "source": spec.source,
+            "needs": list(spec.needs),
+            "optional": list(spec.optional),
+            "evidence": spec.evidence,
+            "difference": spec.difference,
+            "scope": spec.scope,
+            "level": spec.level,
+            "options": spec.config_cls.model_json_schema()["properties"],
+            "plugin": spec.plugin,
+        }
+        for spec in found.advantages.values()
+    ]
+    for kind, table in (
+        ("matchers", found.matchers),
+        ("value_models", found.value_models),
+        ("stores", found.stores),
+    ):
+        methods += [
+            {"kind": kind, "name": entry.name, "source": entry.source, "extra": entry.extra, "plugin": entry.plugin}
+            for entry in table.values()
+        ]
+    failures: list[dict[str, object]] = [
+        {"plugin": failure.plugin, "hook": failure.hook, "error": str(failure)} for failure in found.failures
+    ]
+    return {"methods": methods, "failures": failures}
+
+
+def _methods_table(found: Catalog) -> Table:
+    table = Table(title="advantage estimators", title_justify="left", show_lines=True)
+    for heading in ("name", "source", "needs", "evidence", "options", "plug-in"):
+        table.add_column(heading, overflow="fold", no_wrap=heading == "name")
+    for spec in found.advantages.values():
+        options = "\n".join(f"{name}={field.default}" for name, field in spec.config_cls.model_fields.items())
+        cells = (spec.name, spec.source, ", ".join(spec.needs), spec.evidence, options, spec.plugin)
+        table.add_row(*(Text(cell or "-") for cell in cells))
+    return table

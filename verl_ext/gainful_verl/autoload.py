@@ -1,0 +1,46 @@
+"""What verl loads through its entry point group `verl.plugins`, at the end of `import verl`, in every process.
+
+Kept cheap: nothing of the catalogue is built and nothing of verl imported before verl itself imports the modules
+named below. verl loads this module once, never calls it, and swallows its errors at DEBUG; so they are logged at
+ERROR here, then raised again.
+"""
+
+import logging
+
+logger = logging.getLogger("gainful.verl")
+
+REGISTRY_MODULE = "verl.trainer.ppo.core_algos"
+"""Holds verl's table of estimators; whoever computes an advantage has imported it."""
+DRIVER_MODULE = "verl.trainer.constants_ppo"
+"""Imported by verl's main programs before hydra composes their configuration, and by no worker."""
+
+
+def _register(_module: object) -> None:
+    """Runs when verl has imported its table. An error here would end runs that use none of our methods: log it."""
+    try:
+        from gainful_verl.register import register
+
+        register()
+    except Exception:
+        logger.exception("gainful: no advantage estimator was registered in verl; 'gainful doctor verl' says more")
+
+
+def _watch_driver(_module: object) -> None:
+    try:
+        from gainful_verl.hydra_preflight import install
+
+        install()
+    except Exception:
+        logger.exception("gainful: the check of algorithm.gainful before a run is not installed")
+
+
+try:
+    from gainful import hosts
+    from wrapt import register_post_import_hook
+
+    hosts.require("verl")
+    register_post_import_hook(_register, REGISTRY_MODULE)
+    register_post_import_hook(_watch_driver, DRIVER_MODULE)
+except Exception:
+    logger.exception("gainful is not available in verl; 'gainful doctor verl' says more")
+    raise

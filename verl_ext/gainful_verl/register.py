@@ -1,0 +1,65 @@
+"""Puts every estimator of the catalogue into verl's own table, once per process."""
+
+import logging
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from gainful.catalog import EstimatorSpec, catalog
+from gainful.errors import MissingExtraError
+from verl.trainer.ppo.core_algos import get_adv_estimator_fn, register_adv_est
+
+from gainful_verl.adapt import as_verl
+
+__all__ = ["register", "registered"]
+
+logger = logging.getLogger("gainful.verl")
+
+_registered: dict[str, EstimatorSpec] = {}
+
+
+def registered() -> Mapping[str, EstimatorSpec]:
+    """What `register` put into verl's table: the name users write -> the estimator."""
+    return MappingProxyType(_registered)
+
+
+def register() -> Mapping[str, EstimatorSpec]:
+    """Register all estimators; a second call changes nothing.
+
+    A name that verl or another plug-in already holds is left alone: ours becomes `gainful_<name>`. An estimator that
+    needs more than verl passes is registered too, so that choosing it gives our message and not "unknown".
+    """
+    if _registered:
+        return registered()
+    for failure in catalog().failures:
+        if not isinstance(failure.error, MissingExtraError):
+            logger.error("gainful: %s; its names are not registered in verl", failure)
+    for spec in catalog().advantages.values():
+        name = _free_name(spec.name)
+        register_adv_est(name)(as_verl(spec))
+        _registered[name] = spec
+    logger.info("gainful: registered in verl: %s", ", ".join(_registered))
+    return registered()
+
+
+def _free_name(name: str) -> str:
+    taken_by = _holder(name)
+    if taken_by is None:
+        return name
+    ours = f"gainful_{name}"
+    logger.warning(
+        "gainful: verl already has an estimator %r (%s.%s); gainful's is registered as %r",
+        name,
+        taken_by.__module__,
+        taken_by.__qualname__,
+        ours,
+    )
+    return ours
+
+
+def _holder(name: str) -> Callable[..., Any] | None:
+    """The function that verl's look-up finds for `name`, or None."""
+    try:
+        return get_adv_estimator_fn(name)
+    except ValueError:  # how verl says that it knows no such name
+        return None
