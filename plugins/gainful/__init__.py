@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gainful.catalog import Catalog, EstimatorSpec, build_catalog, catalog, list_estimators
+    from gainful.catalog import Catalog, EstimatorSpec, build_catalog, list_estimators
     from gainful.errors import GainfulError
     from gainful.hookspecs import hookimpl
 
@@ -18,7 +18,6 @@ __all__ = [
     "EstimatorSpec",
     "GainfulError",
     "build_catalog",
-    "catalog",
     "hookimpl",
     "list_estimators",
 ]

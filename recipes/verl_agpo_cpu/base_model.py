@@ -1,8 +1,8 @@
 """Builds the base model, its tokenizer and the data on the spot: no download, everything from one seed.
 
-The base is a tiny Llama that saw right demonstrations first and partly wrong ones after that: it knows the form
-of an answer and the arithmetic, and is often wrong. Some targets were shown with more mistakes than others, so
-problems differ in difficulty, as they do in real data. Held-out problems were never shown.
+The base is a tiny Llama after a short training on partly wrong demonstrations: it knows the form of an answer and
+some of the arithmetic, and is often wrong. Some targets were shown more rarely than others, so problems differ in
+difficulty, as they do in real data. Held-out problems were never shown.
 """
 
 import hashlib
@@ -40,27 +40,18 @@ class BaseSettings:
     hidden_size: int = 96
     num_layers: int = 2
     num_heads: int = 4
-    num_clean_steps: int = 450
-    """Optimiser steps on right demonstrations."""
-    num_noisy_steps: int = 150
-    """Optimiser steps, after those, on demonstrations of which some are wrong."""
+    num_steps: int = 450
     batch_size: int = 96
-    clean_learning_rate: float = 3e-3
-    noisy_learning_rate: float = 5e-4
-    """Low enough to unlearn some of the arithmetic and not all of it."""
-    min_clean_share: float = 0.05
-    """Share of right demonstrations for the hardest target."""
-    max_clean_share: float = 0.7
-    """The same for the easiest target; the others lie between them, spread evenly."""
+    learning_rate: float = 3e-3
+    wrong_share: float = 0.15
+    """Share of wrong demonstrations."""
+    rarest_weight: float = 0.05
+    """How often the rarest target is shown, relative to the most frequent one; the others lie between them."""
     held_out_share: float = 0.2
     num_val_problems: int = 48
     """Held-out problems that a validation asks; the rest stays unused."""
     layout_version: int = 1
     """Raised when this file builds something else from the same settings."""
-
-    @property
-    def num_steps(self) -> int:
-        return self.num_clean_steps + self.num_noisy_steps
 
     def digest(self) -> str:
         """A short name for these settings."""
@@ -139,16 +130,24 @@ class NoisyTeacher:
     def __init__(self, settings: BaseSettings, problems: list[Problem]):
         self._random = random.Random(settings.seed)
         self._problems = problems
-        targets = sorted({problem.target for problem in problems})
-        self._random.shuffle(targets)
-        step = (settings.max_clean_share - settings.min_clean_share) / max(1, len(targets) - 1)
-        self._clean_share = {t: settings.min_clean_share + i * step for i, t in enumerate(targets)}
+        self._wrong_share = settings.wrong_share
+        self._weights = self._uneven_weights(settings.rarest_weight)
 
-    def demonstration(self, *, noisy: bool) -> tuple[str, str]:
-        """A problem and an answer to it; wrong, where `noisy`, as often as the target's share says."""
-        problem = self._random.choice(self._problems)
-        clean = not noisy or self._random.random() < self._clean_share[problem.target]
-        return problem.text, self._right(problem) if clean else self._spoilt(problem)
+    def demonstrations(self, count: int) -> list[tuple[str, str]]:
+        """Problems with an answer each, perhaps a wrong one."""
+        problems = self._random.choices(self._problems, self._weights, k=count)
+        return [(problem.text, self._answer(problem)) for problem in problems]
+
+    def _uneven_weights(self, rarest: float) -> list[float]:
+        """One weight per problem, equal for one target, falling geometrically from 1 to `rarest`."""
+        targets = sorted({problem.target for problem in self._problems})
+        self._random.shuffle(targets)
+        rank = {target: i / max(1, len(targets) - 1) for i, target in enumerate(targets)}
+        return [rarest ** rank[problem.target] for problem in self._problems]
+
+    def _answer(self, problem: Problem) -> str:
+        wrong = self._random.random() < self._wrong_share
+        return self._spoilt(problem) if wrong else self._right(problem)
 
     def _right(self, problem: Problem) -> str:
         return self._random.choice(solutions(problem))
@@ -167,20 +166,16 @@ def train_model(
     settings: BaseSettings,
     progress: Progress,
 ) -> None:
-    """Next-token training on the answers alone, the prompt carries no loss: clean steps, then noisy ones."""
+    """Next-token training on the answers alone; the prompt carries no loss."""
+    peak = settings.learning_rate
+    optimizer = torch.optim.AdamW(model.parameters(), lr=peak, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak, total_steps=settings.num_steps, pct_start=0.1)
     model.train()
-    step = 0
-    for noisy in (False, True):
-        peak = settings.noisy_learning_rate if noisy else settings.clean_learning_rate
-        num_steps = settings.num_noisy_steps if noisy else settings.num_clean_steps
-        optimizer = torch.optim.AdamW(model.parameters(), lr=peak, weight_decay=0.01)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak, total_steps=num_steps, pct_start=0.1)
-        for _ in range(num_steps):
-            pairs = [teacher.demonstration(noisy=noisy) for _ in range(settings.batch_size)]
-            loss = _optimise(model, optimizer, *_encode(tokenizer, pairs))
-            schedule.step()
-            step += 1
-            progress(step, settings.num_steps, loss)
+    for step in range(1, settings.num_steps + 1):
+        batch = _encode(tokenizer, teacher.demonstrations(settings.batch_size))
+        loss = _optimise(model, optimizer, *batch)
+        schedule.step()
+        progress(step, settings.num_steps, loss)
 
 
 def _optimise(model, optimizer, input_ids: torch.Tensor, labels: torch.Tensor) -> float:

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from gainful.catalog import EstimatorSpec
-from gainful.errors import MissingInputError, ShapeError
 from torch import Tensor
 
+from gainful.catalog import EstimatorSpec
+from gainful.errors import MissingInputError, ShapeError
 from gainful_verl import stats
 from gainful_verl.options import read
 from gainful_verl.preflight import check

@@ -35,8 +35,9 @@ def _watch_driver(_module: object) -> None:
 
 
 try:
-    from gainful import hosts
     from wrapt import register_post_import_hook
+
+    from gainful import hosts
 
     hosts.require("verl")
     register_post_import_hook(_register, REGISTRY_MODULE)

@@ -12,11 +12,11 @@ POLICY_VARIABLE = "VERL_USE_EXTERNAL_PLUGINS"
 
 def findings() -> Iterator[Finding]:
     """Import verl as a run does, and compare its table with the catalogue."""
-    import verl  # noqa: F401  (its import is what loads the plug-in)
-    from gainful.catalog import catalog
-    from verl.trainer.ppo.core_algos import get_adv_estimator_fn
+    import verl.trainer.ppo.core_algos  # noqa: F401  (its import is what makes verl load us and us register)
 
     from gainful_verl.adapt import as_verl
+    from gainful_verl.lookup import holder
+    from gainful_verl.register import registered
 
     policy = os.environ.get(POLICY_VARIABLE, "auto").strip().lower()
     if policy != "auto" and "gainful" not in policy.split(","):
@@ -27,20 +27,17 @@ def findings() -> Iterator[Finding]:
             f"unset {POLICY_VARIABLE}, or add gainful to its list",
         )
         return
-    for name, spec in catalog().advantages.items():
-        try:
-            ours = get_adv_estimator_fn(name) is as_verl(spec)
-        except ValueError:  # how verl says that it knows no such name
-            yield Finding(name, "problem", "verl's look-up does not find it", "read the ERROR lines of `import verl`")
-            continue
-        if spec.needs:
-            detail = f"registered, refused at start: verl passes no {', '.join(spec.needs)}"
-            yield Finding(name, "note", detail)
-        elif ours:
-            yield Finding(name, "ok", f"algorithm.adv_estimator={name}")
+    if not registered():
+        yield Finding(
+            "estimators", "problem", "verl loaded gainful and nothing was registered", "python -c 'import verl'"
+        )
+    for name, spec in registered().items():
+        if holder(name) is not as_verl(spec):
+            yield Finding(name, "problem", f"verl's look-up finds another function: {holder(name)}", "")
+        elif spec.needs:
+            yield Finding(name, "note", f"refused at start: verl passes no {', '.join(spec.needs)}")
         else:
-            detail = f"verl has its own {name!r}; use algorithm.adv_estimator=gainful_{name}"
-            yield Finding(name, "note", detail)
+            yield Finding(name, "ok", f"algorithm.adv_estimator={name}")
 
 
 if __name__ == "__main__":

@@ -8,12 +8,12 @@ group for settings of the environment, and a callback named there sees the confi
 import logging
 from typing import Any
 
-from gainful.errors import GainfulError
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.plugins import Plugins
 from hydra.experimental.callback import Callback
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
+from gainful.errors import GainfulError
 from gainful_verl.preflight import check_run
 from gainful_verl.register import register
 

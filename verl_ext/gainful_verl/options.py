@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from omegaconf import DictConfig, OmegaConf
+
 from gainful.catalog import EstimatorSpec
 from gainful.config import Options, from_mapping
 from gainful.errors import ConfigError
-from omegaconf import DictConfig, OmegaConf
 
 __all__ = ["SECTION", "AdapterOptions", "read"]
 

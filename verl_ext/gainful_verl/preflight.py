@@ -4,17 +4,20 @@ Called by the hydra callback before Ray starts, by the command `python -m gainfu
 of defence, whenever verl calls an estimator.
 """
 
+import logging
 import sys
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from typing import Any
 
 from gainful.catalog import EstimatorSpec, catalog
-from gainful.errors import ConfigError, GainfulError, MissingInputError
-
+from gainful.errors import ConfigError, GainfulError, MissingInputError, did_you_mean
+from gainful_verl.lookup import holder
 from gainful_verl.options import SECTION, read
 
 __all__ = ["PASSED", "check", "check_run", "main"]
+
+logger = logging.getLogger("gainful.verl")
 
 PASSED = ("token_level_rewards", "response_mask", "config", "index")
 """What verl passes to an estimator that is registered by name."""
@@ -81,8 +84,8 @@ def check_run(config: Any, known: Mapping[str, EstimatorSpec]) -> EstimatorSpec 
         The chosen estimator, or None if the run uses none of ours.
 
     Raises:
-        GainfulError: As `check` and `options.read` do; also if `algorithm.gainful` is set for an estimator that is not
-            ours, or if the chosen name is ours and was not registered.
+        MissingInputError, ConfigError: As `check` and `options.read` do; also if `algorithm.gainful` is set for an
+            estimator that is not ours.
     """
     algorithm = config.algorithm
     name = str(getattr(algorithm.adv_estimator, "value", algorithm.adv_estimator))
@@ -90,13 +93,20 @@ def check_run(config: Any, known: Mapping[str, EstimatorSpec]) -> EstimatorSpec 
     if spec is not None:
         check(algorithm, spec)
         read(algorithm, spec)
-        return spec
-    if algorithm.get("gainful") is not None:
+    elif algorithm.get("gainful") is not None:
         raise ConfigError(
             f"{SECTION} is set, but algorithm.adv_estimator={name} is not an estimator of gainful, so nothing would "
-            f"read it; remove it or choose one of {', '.join(known)}"
+            f"read it{did_you_mean(name, known) or ';'} remove it or choose one of {', '.join(known)}"
         )
-    return None
+    elif did_you_mean(name, known) and holder(name) is None:
+        # no error: a module that verl loads later may still register it
+        logger.warning(
+            "gainful: neither verl nor gainful knows algorithm.adv_estimator=%s%s verl stops at the first advantage, "
+            "unless a module of yours registers it",
+            name,
+            did_you_mean(name, known),
+        )
+    return spec
 
 
 def main() -> None:

@@ -1,15 +1,16 @@
-"""Puts every estimator of the catalogue into verl's own table, once per process."""
+"""Puts every estimator of the catalogue into verl's own table, once per process.
+
+verl's table is imported inside the functions: its import is what makes `autoload` import this module.
+"""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
 
 from gainful.catalog import EstimatorSpec, catalog
 from gainful.errors import MissingExtraError
-from verl.trainer.ppo.core_algos import get_adv_estimator_fn, register_adv_est
-
 from gainful_verl.adapt import as_verl
+from gainful_verl.lookup import holder
 
 __all__ = ["register", "registered"]
 
@@ -31,6 +32,10 @@ def register() -> Mapping[str, EstimatorSpec]:
     """
     if _registered:
         return registered()
+    from verl.trainer.ppo.core_algos import register_adv_est
+
+    if _registered:  # that import was verl's first, and `autoload` has answered it
+        return registered()
     for failure in catalog().failures:
         if not isinstance(failure.error, MissingExtraError):
             logger.error("gainful: %s; its names are not registered in verl", failure)
@@ -43,7 +48,7 @@ def register() -> Mapping[str, EstimatorSpec]:
 
 
 def _free_name(name: str) -> str:
-    taken_by = _holder(name)
+    taken_by = holder(name)
     if taken_by is None:
         return name
     ours = f"gainful_{name}"
@@ -55,11 +60,3 @@ def _free_name(name: str) -> str:
         ours,
     )
     return ours
-
-
-def _holder(name: str) -> Callable[..., Any] | None:
-    """The function that verl's look-up finds for `name`, or None."""
-    try:
-        return get_adv_estimator_fn(name)
-    except ValueError:  # how verl says that it knows no such name
-        return None

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
+
 from gainful.advantage import diagnostics
 from gainful.catalog import EstimatorSpec
 from gainful.config import Options
-from torch import Tensor
 
 __all__ = ["last_statistics", "report"]
 

@@ -1,0 +1,14 @@
+"""What stock verl needs to train on a machine without a GPU. Not a part of `gainful`, and not for real work.
+
+verl loads this package in each of its processes when VERL_USE_EXTERNAL_MODULES=verl_on_cpu is set and the folder
+above is on PYTHONPATH. It does nothing unless VERL_PLATFORM=cpu is set as well.
+"""
+
+import os
+
+if os.environ.get("VERL_PLATFORM", "").strip().lower() == "cpu":
+    # the platform comes first: verl asks for it once per process and keeps the answer
+    from . import cpu_platform, rollout_names  # noqa: F401
+
+    if os.environ.get("WG_BACKEND") == "ray":  # verl sets it in the processes that train
+        from . import engines  # noqa: F401
