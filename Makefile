@@ -1,5 +1,5 @@
 # Every command a contributor needs. Each one makes the environments it uses.
-.PHONY: demo test test-core test-verl test-verl-oldest lint format bench clean env-core env-verl env-llamaindex env-vllm
+.PHONY: demo test test-core test-verl test-verl-oldest lint format docs bench clean env-core env-verl env-llamaindex env-vllm
 
 demo: env-verl
 	.venvs/verl/bin/python recipes/demo
@@ -24,6 +24,9 @@ lint: env-core
 format: env-core
 	.venvs/core/bin/ruff check --fix .
 	.venvs/core/bin/ruff format .
+
+docs: env-core
+	.venvs/core/bin/python .ci/readme.py
 
 bench: env-verl
 	.venvs/verl/bin/python recipes/bench/advantage.py

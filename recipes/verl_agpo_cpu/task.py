@@ -101,10 +101,9 @@ def compute_score(data_source, solution_str, ground_truth, extra_info=None, **un
         **unused: Whatever else verl passes.
 
     Returns:
-        `score`, the reward, 0.0 or 1.0; `acc`, the same, which verl aggregates in validation;
-        `well_formed`, 1.0 if the response is an expression of the grammar.
+        `score`, the reward, 0.0 or 1.0, and the same as `acc`, the name that verl's validation looks for.
     """
     if data_source != DATA_SOURCE:
         raise ValueError(f"task: data_source must be {DATA_SOURCE!r}, got {data_source!r}; check data.train_files")
     correct = float(is_correct(parse_problem(ground_truth), solution_str))
-    return {"score": correct, "acc": correct, "well_formed": float(value_of(solution_str) is not None)}
+    return {"score": correct, "acc": correct}

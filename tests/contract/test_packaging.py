@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import os
 import pkgutil
 import subprocess
 import sys
@@ -71,33 +70,12 @@ def test_the_wheel_holds_four_packages_and_nothing_else(wheel):
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
-@pytest.fixture
-def with_acme(tmp_path, repository):
-    """Runs Python code in an interpreter where a third party's plug-in was pip-installed."""
-    source = repository / "tests/fixtures/acme_gainful"
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*pip, "--target", str(tmp_path), str(source)], check=True, capture_output=True)
-
-    def run(*arguments, **variables):
-        environment = {**os.environ, "PYTHONPATH": str(tmp_path), "COLUMNS": "200", **variables}
-        done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=environment)
-        return done.returncode, done.stdout + done.stderr
-
-    return run
-
-
-def test_a_third_partys_estimators_are_listed_and_keep_the_contract(with_acme):
+def test_a_third_partys_estimators_are_listed_beside_ours(with_acme):
     status, output = with_acme("-m", "gainful", "plugins", "--json")
     methods = {method["name"]: method for method in json.loads(output)["methods"]}
     assert status == 0
     assert methods["acme_centred"]["plugin"] == "acme"
-    assert methods["acme_critic"]["needs"] == ["values"]
     assert {"agpo", "nsr"} <= set(methods)
-    three_lines = (
-        "from gainful.catalog import catalog; from gainful.testing import check_advantage; "
-        "check_advantage(catalog().advantage('acme_centred'))"
-    )
-    assert with_acme("-c", three_lines) == (0, "")
 
 
 def test_a_third_partys_plugin_can_be_switched_off(with_acme):
@@ -107,7 +85,7 @@ def test_a_third_partys_plugin_can_be_switched_off(with_acme):
 
 
 def test_a_broken_third_party_is_named_by_doctor_and_takes_nothing_down(with_acme, tmp_path):
-    (tmp_path / "acme_gainful/centred.py").write_text("import no_such_module\n")
+    (tmp_path / "acme_gainful.py").write_text("import no_such_module\n")
     status, output = with_acme("-m", "gainful", "doctor")
     assert status == 1
     assert "plug-in 'acme' failed to load: No module named 'no_such_module'" in output

@@ -38,8 +38,8 @@ def test_verls_switch_turns_us_off(fresh):
 
 def test_import_verl_alone_loads_neither_the_catalogue_nor_verls_algorithms(fresh):
     modules = ["gainful.catalog", "pluggy", "gainful_verl.register", "verl.trainer.ppo.core_algos", "hydra"]
-    code = f"import verl, sys; assert 'gainful_verl.autoload' in sys.modules; print([m for m in {modules} if m in sys.modules])"
-    status, output = fresh("-c", code)
+    code = "import verl, sys; assert 'gainful_verl.autoload' in sys.modules"
+    status, output = fresh("-c", f"{code}; print([name for name in {modules} if name in sys.modules])")
     assert (status, output.splitlines()[-1]) == (0, "[]")
 
 

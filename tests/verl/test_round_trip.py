@@ -85,6 +85,8 @@ def test_missing_or_short_uids_are_refused():
         group_ids(None, torch.zeros(2, 3))
     with pytest.raises(ShapeError, match=r"uid must be \[2\]"):
         group_ids(np.array(["a"], dtype=object), torch.zeros(2, 3))
+    with pytest.raises(MissingInputError, match="row 1 of 2 has no uid, got None"):
+        group_ids(np.array(["a", None], dtype=object), torch.zeros(2, 3))
 
 
 @pytest.mark.parametrize("uids", [["b", "a", "b", "c"], [3, 1, 3, 2], ["b", "ab", "b", "abc"]])

@@ -7,8 +7,7 @@ above is on PYTHONPATH. It does nothing unless VERL_PLATFORM=cpu is set as well.
 import os
 
 if os.environ.get("VERL_PLATFORM", "").strip().lower() == "cpu":
-    # the platform comes first: verl asks for it once per process and keeps the answer
-    from . import cpu_platform, rollout_names  # noqa: F401
+    from . import cpu_platform  # noqa: F401
 
     if os.environ.get("WG_BACKEND") == "ray":  # verl sets it in the processes that train
         from . import engines  # noqa: F401

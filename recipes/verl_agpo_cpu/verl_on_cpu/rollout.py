@@ -24,7 +24,8 @@ GATHER_SECONDS = 0.004
 """How long a batch waits for company after its first request."""
 
 
-def _server_name(replica_rank: int) -> str:
+def server_name(replica_rank: int) -> str:
+    """Name of the server's Ray actor."""
     return f"verl_on_cpu_rollout_{replica_rank}"
 
 
@@ -66,6 +67,10 @@ class BatchedServer:
             stop_reason="completed",
             extra_fields={"global_steps": self._weight_version},
         )
+
+    async def generate_batch(self, prompts: list[list[int]], sampling_params: dict) -> list[TokenOutput]:
+        """`generate` for many prompts in one call; answers in order."""
+        return await asyncio.gather(*(self.generate("", prompt, sampling_params) for prompt in prompts))
 
     def _as_request(self, prompt_ids: tuple[int, ...], params: dict) -> Request:
         """The k-th request for a prompt gets the k-th seed, so that the order of arrival does not matter."""
@@ -119,7 +124,7 @@ class BatchedReplica(RolloutReplica):
     async def launch_servers(self) -> None:
         """Called once by verl, before the first weights are sent."""
         actor = ray.remote(BatchedServer).options(
-            name=_server_name(self.replica_rank), max_concurrency=self.max_concurrency, num_cpus=0
+            name=server_name(self.replica_rank), max_concurrency=self.max_concurrency, num_cpus=0
         )
         seed = self.config.seed + self.replica_rank
         server = actor.remote(self.model_config.path, seed, self.config.response_length)
@@ -141,7 +146,7 @@ class WeightSender(BaseRollout):
                 f"batched_cpu: wire_format must be 'named_tensors', got {wire_format!r}; use the naive checkpoint engine"
             )
         state = {name: tensor.detach().clone() async for name, tensor in ensure_async_iterator(weights)}
-        server = ray.get_actor(_server_name(self._replica_rank))
+        server = ray.get_actor(server_name(self._replica_rank))
         await server.load_weights.remote(state, global_steps)
 
     async def resume(self, tags) -> None:
