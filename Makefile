@@ -1,5 +1,5 @@
 # Every command a contributor needs. Each one makes the environments it uses.
-.PHONY: demo test test-core test-verl test-verl-oldest lint format docs bench clean env-core env-verl env-llamaindex env-vllm
+.PHONY: demo test test-core test-core-oldest test-verl test-verl-oldest lint format docs bench clean env-core env-verl env-llamaindex env-vllm
 
 demo: env-verl
 	.venvs/verl/bin/python recipes/demo
@@ -8,6 +8,10 @@ test: lint test-core test-verl
 
 test-core: env-core
 	.venvs/core/bin/python -m pytest tests/unit tests/property tests/contract
+
+test-core-oldest:
+	.ci/env.sh core oldest
+	.venvs/core-oldest/bin/python -m pytest tests/unit tests/property tests/contract
 
 test-verl: env-verl
 	GAINFUL_EXPECT_HOSTS=verl .venvs/verl/bin/python -m pytest tests/verl
