@@ -5,6 +5,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# how long an example takes says nothing about behaviour; the same examples every time make a failure repeatable
+settings.register_profile("gainful", deadline=None, derandomize=True)
+settings.load_profile("gainful")
 
 REPOSITORY = Path(__file__).parents[1]
 _HOST_MODULES = {"verl": "verl", "llamaindex": "llama_index", "vllm": "vllm"}

@@ -66,6 +66,7 @@ def _explain(error: ValidationError, known: list[str], where: str, owner: str) -
             hint = did_you_mean(key, known) or ";"
             clauses.append(f"{where}: unknown option {key!r} for {owner}{hint} known: {', '.join(known) or 'none'}")
         else:
-            message = problem["msg"][:1].lower() + problem["msg"][1:]
-            clauses.append(f"{where}.{key}: {message} for {owner}, got {problem['input']!r}")
+            message = problem["msg"].removeprefix("Value error, ")
+            path = f"{where}.{key}" if key else where
+            clauses.append(f"{path}: {message[:1].lower()}{message[1:]} for {owner}, got {problem['input']!r}")
     return " | ".join(clauses)

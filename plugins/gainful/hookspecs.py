@@ -54,6 +54,7 @@ class RegisterAdvantage(Protocol):
         level: Level = "outcome",
         keeps_all_wrong: bool = False,
         maps_reward: bool = False,
+        ties_by_row_order: bool = False,
         reward_range: tuple[float, float] | None = None,
         metrics: Callable[..., dict[str, float]] | None = None,
     ) -> None:
@@ -73,6 +74,7 @@ class RegisterAdvantage(Protocol):
             level: Whether all tokens of a row share one value (`outcome`) or those of a turn do (`turn`).
             keeps_all_wrong: True if groups without a right response carry signal, so nothing may filter them out.
             maps_reward: True if the row sum is compared with a threshold or mapped, so nothing may be added to it.
+            ties_by_row_order: True if rows that tie in something, such as length, are told apart by their order.
             reward_range: Least and greatest row sum it accepts; None for any finite number.
             metrics: `metrics(scores, group_ids, *, config) -> dict` of row sums [B], beside the common diagnostics.
         """

@@ -28,6 +28,7 @@ class EstimatorSpec:
     level: Level = "outcome"
     keeps_all_wrong: bool = False
     maps_reward: bool = False
+    ties_by_row_order: bool = False
     reward_range: tuple[float, float] | None = None
     metrics: Callable[..., dict[str, float]] | None = None
 

@@ -51,7 +51,9 @@ class PlainDisplay:
         due = step != self._step and now - self._last >= self._every_seconds
         if phase != self._phase or due:
             self._phase, self._step, self._last = phase, step, now
-            self._console.print(f"[{now - self._start:6.1f} s] {phase} {step}/{num_steps} {note}".rstrip(), markup=False)
+            self._console.print(
+                f"[{now - self._start:6.1f} s] {phase} {step}/{num_steps} {note}".rstrip(), markup=False
+            )
 
 
 @contextmanager

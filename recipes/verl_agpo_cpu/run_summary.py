@@ -49,9 +49,7 @@ def validation_record(step: int, rows: Iterable[dict[str, Any]]) -> dict[str, An
     for row in rows:
         answers[row["gts"]].append(row["output"])
     problems = {parse_problem(text): given for text, given in answers.items()}
-    counts = [
-        (len(given), sum(is_correct(problem, answer) for answer in given)) for problem, given in problems.items()
-    ]
+    counts = [(len(given), sum(is_correct(problem, answer) for answer in given)) for problem, given in problems.items()]
     num_samples = min(n for n, _ in counts)
     return {
         "step": step,
@@ -63,6 +61,14 @@ def validation_record(step: int, rows: Iterable[dict[str, Any]]) -> dict[str, An
         },
         "distinct_correct_mean": fmean(num_distinct_correct(p, given) for p, given in problems.items()),
         "distinct_possible_mean": fmean(min(len(solutions(p)), len(given)) for p, given in problems.items()),
+        "problems": {
+            problem.text: {
+                "num_correct": num_correct,
+                "num_samples": n,
+                "num_distinct_correct": num_distinct_correct(problem, problems[problem]),
+            }
+            for problem, (n, num_correct) in zip(problems, counts, strict=True)
+        },
     }
 
 

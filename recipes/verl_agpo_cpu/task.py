@@ -1,7 +1,7 @@
-"""The task: reach a target by adding and subtracting three digits, without using one forbidden digit.
+"""The task: write three digits that add up to a target, without using one forbidden digit.
 
-A problem is written `14 no 8`; `9+6-1` is one of its answers. Every problem has many answers, so a policy can
-be right in many ways or always in the same one. This file is also verl's reward function.
+A problem is written `14 no 8`, and `9+4+1` is one of its answers. Most problems have many, so a policy can be right
+in many ways or always in the same one. This file is also verl's reward function.
 """
 
 import random
@@ -14,7 +14,7 @@ from typing import NamedTuple
 DATA_SOURCE = "target_without_digit"
 DIGITS = "123456789"
 MIN_SOLUTIONS = 2
-_ANSWER = re.compile(r"([1-9])([+-])([1-9])([+-])([1-9])")
+_ANSWER = re.compile(r"([1-9])\+([1-9])\+([1-9])")
 _PROBLEM = re.compile(r"([1-9][0-9]?) no ([1-9])")
 
 
@@ -42,12 +42,9 @@ def parse_problem(text: str) -> Problem:
 
 
 def value_of(answer: str) -> int | None:
-    """Value of an answer such as `9+6-1`; None for anything of another form, spaces included."""
+    """Value of an answer such as `9+4+1`; None for anything of another form, spaces included."""
     match = _ANSWER.fullmatch(answer)
-    if match is None:
-        return None
-    first, second_sign, second, third_sign, third = match.groups()
-    return int(first) + int(second_sign + second) + int(third_sign + third)
+    return sum(map(int, match.groups())) if match else None
 
 
 def is_correct(problem: Problem, answer: str) -> bool:
@@ -59,8 +56,8 @@ def is_correct(problem: Problem, answer: str) -> bool:
 def expressions() -> dict[int, tuple[str, ...]]:
     """Every expression of the grammar, by its value."""
     by_value: dict[int, list[str]] = {}
-    for parts in product(DIGITS, "+-", DIGITS, "+-", DIGITS):
-        text = "".join(parts)
+    for digits in product(DIGITS, repeat=3):
+        text = "+".join(digits)
         by_value.setdefault(value_of(text), []).append(text)
     return {value: tuple(texts) for value, texts in by_value.items()}
 
@@ -72,9 +69,9 @@ def solutions(problem: Problem) -> tuple[str, ...]:
 
 
 def all_problems() -> list[Problem]:
-    """Every positive target with every forbidden digit that leaves at least `MIN_SOLUTIONS` answers."""
+    """Every target with every forbidden digit that leaves at least `MIN_SOLUTIONS` answers."""
     pairs = (Problem(target, digit) for target in sorted(expressions()) for digit in DIGITS)
-    return [pair for pair in pairs if pair.target > 0 and len(solutions(pair)) >= MIN_SOLUTIONS]
+    return [pair for pair in pairs if len(solutions(pair)) >= MIN_SOLUTIONS]
 
 
 def split(*, held_out_share: float, seed: int) -> tuple[list[Problem], list[Problem]]:

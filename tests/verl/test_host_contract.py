@@ -62,7 +62,7 @@ def test_the_main_program_imports_the_module_we_watch():
 def test_padding_rows_have_the_uid_we_know():
     from verl.trainer.ppo import padding_utils
 
-    from gainful_verl.stats import PADDING_UID
+    from gainful_verl.adapt import PADDING_UID
 
     assert f'pad_uid = f"{PADDING_UID}{{' in inspect.getsource(padding_utils)
 

@@ -109,3 +109,35 @@ def test_statistics_are_logged_on_request_and_leave_padding_out(caplog):
     assert "gainful/adv/success_rate=0.5 " in caplog.text
     assert "gainful/adv/denom_mean=1.41421" in caplog.text
     assert last_statistics("agpo")["gainful/adv/all_wrong_share"] == 0
+
+
+@pytest.mark.parametrize("by_std", [True, False])
+def test_turn_credit_without_weight_is_verls_own_grpo_bit_for_bit(by_std):
+    generator = torch.Generator().manual_seed(5)
+    estimate = get_adv_estimator_fn("turn_credit")
+    options = {"base": "grpo", "lam": 0}
+    config = OmegaConf.create({"norm_adv_by_std_in_grpo": by_std, "gainful": options})
+    for _ in range(20):
+        batch = random_batch(generator)
+        last = batch.response_mask.shape[1] - 1
+        rewards = torch.zeros_like(batch.rewards)
+        rewards[:, last] = batch.rewards.sum(dim=1)
+        uids = np.array([str(group) for group in batch.group_ids.tolist()], dtype=object)
+        tensors = {"token_level_rewards": rewards, "response_mask": batch.response_mask, "index": uids}
+        theirs, _ = compute_grpo_outcome_advantage(**tensors, norm_adv_by_std_in_grpo=by_std)
+        ours, _ = estimate(**tensors, config=config)
+        assert torch.equal(ours, theirs)
+
+
+def test_padding_rows_have_no_part_in_statistics_over_the_batch():
+    estimate = get_adv_estimator_fn("bnpo")
+    uids = np.array(["a", "a", "pad0", "b", "b", "b", "pad0"], dtype=object)
+    rewards = torch.tensor([[1.0], [0.0], [0.0], [1.0], [1.0], [0.0], [0.0]])
+    mask = torch.tensor([[1], [1], [0], [1], [1], [1], [0]])
+    keep = mask[:, 0] == 1
+    found, _ = estimate(token_level_rewards=rewards, response_mask=mask, index=uids, config=None)
+    alone, _ = estimate(
+        token_level_rewards=rewards[keep], response_mask=mask[keep], index=uids[keep.numpy()], config=None
+    )
+    assert torch.equal(found[keep], alone)
+    assert not found[~keep].any()

@@ -10,12 +10,16 @@ import torch
 from torch import Tensor
 
 from gainful.catalog import EstimatorSpec
+from gainful.config import Options
 from gainful.errors import MissingInputError, ShapeError
 from gainful_verl import stats
 from gainful_verl.options import read
 from gainful_verl.preflight import check
 
-__all__ = ["as_verl", "group_ids"]
+__all__ = ["PADDING_UID", "as_verl", "group_ids"]
+
+PADDING_UID = "pad"
+"""How the uids of verl's padding rows begin (`verl.trainer.ppo.padding_utils`)."""
 
 
 @cache
@@ -31,11 +35,16 @@ def as_verl(spec: EstimatorSpec) -> Callable[..., tuple[Tensor, Tensor]]:
     ) -> tuple[Tensor, Tensor]:
         check(config, spec)
         adapter, options = read(config, spec)
-        ids = group_ids(index, token_level_rewards)
-        result = spec.fn(token_level_rewards, response_mask, ids, config=options)
+        rows = token_level_rewards, response_mask, group_ids(index, token_level_rewards)
+        uids = np.asarray(index)
+        if spec.scope != "batch" and not adapter.log_stats:  # padding is a group of its own: harmless here
+            return spec.fn(*rows, config=options, **_host_functions(spec, options, config, uids))
+        keep = _is_response(uids)
+        kept = rows if keep.all() else tuple(part[torch.from_numpy(keep).to(part.device)] for part in rows)
+        result = spec.fn(*kept, config=options, **_host_functions(spec, options, config, uids[keep]))
         if adapter.log_stats:
-            stats.report(spec, result[0], token_level_rewards, response_mask, ids, index, options)
-        return result
+            stats.report(spec, result[0], *kept, options)
+        return result if keep.all() else _with_padding(result[0], keep, response_mask)
 
     estimate.__name__ = estimate.__qualname__ = f"gainful_{spec.name}"
     estimate.__doc__ = spec.fn.__doc__
@@ -61,7 +70,37 @@ def group_ids(index: Any, rewards: Tensor) -> Tensor:
         )
     ids, _ = pd.factorize(uids)
     if (ids < 0).any():
-        raise MissingInputError(
-            f"gainful: row {int((ids < 0).argmax())} of {len(ids)} has no uid, got {uids[ids < 0][0]!r}"
-        )
+        row = int((ids < 0).argmax())
+        raise MissingInputError(f"gainful: row {row} of {len(ids)} has no uid, got {uids[row]!r}")
     return torch.from_numpy(ids.astype(np.int64, copy=False)).to(rewards.device)
+
+
+def _is_response(uids: np.ndarray) -> np.ndarray:
+    """[B] bool: rows that are responses; verl fills batches up with padding rows, which are nobody's."""
+    return ~np.char.startswith(uids.astype(str), PADDING_UID)
+
+
+def _with_padding(advantages: Tensor, keep: np.ndarray, response_mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Put rows back to where they were, and zeros where padding was."""
+    out = advantages.new_zeros(response_mask.shape)
+    out[torch.from_numpy(keep).to(out.device)] = advantages
+    return out, out
+
+
+def _host_functions(spec: EstimatorSpec, options: Options, algorithm: Any, uids: np.ndarray) -> dict[str, Any]:
+    """verl's own GRPO, for a method that builds on it: its results stay those of stock verl bit for bit."""
+    if "base" not in spec.optional or getattr(options, "base", None) != "grpo":
+        return {}
+    from verl.trainer.ppo.core_algos import compute_grpo_outcome_advantage
+
+    by_std = algorithm is None or algorithm.get("norm_adv_by_std_in_grpo", True)
+
+    def base(outcome: Tensor, response_mask: Tensor, _group_ids: Tensor) -> Tensor:
+        return compute_grpo_outcome_advantage(
+            token_level_rewards=outcome[:, None],
+            response_mask=response_mask,
+            index=uids,
+            norm_adv_by_std_in_grpo=by_std,
+        )[0]
+
+    return {"base": base}

@@ -1,24 +1,48 @@
 """Group-based advantage estimators: pure functions of rewards, response mask and group ids. Imports torch."""
 
+from gainful.advantage.a_grae import AGraeConfig, a_grae
+from gainful.advantage.adora import AdoraConfig, adora
 from gainful.advantage.agpo import AgpoConfig, agpo, agpo_metrics
+from gainful.advantage.aspo_shape import AspoShapeConfig, aspo_shape
+from gainful.advantage.bnpo import BnpoConfig, bnpo
+from gainful.advantage.canon_length import CanonLengthConfig, canon_length
 from gainful.advantage.diagnostics import diagnostics
+from gainful.advantage.ngrpo import NgrpoConfig, ngrpo
 from gainful.advantage.nsr import NsrConfig, nsr
 from gainful.advantage.psr import PsrConfig, psr
+from gainful.advantage.turn_credit import TurnCreditConfig, turn_credit
+from gainful.advantage.turn_traj import TurnTrajConfig, turn_traj
 from gainful.advantage.types import Advantages, Estimator, OutcomeOptions
 from gainful.advantage.w_reinforce import WReinforceConfig, w_reinforce
 
 __all__ = [
+    "AGraeConfig",
+    "AdoraConfig",
     "Advantages",
     "AgpoConfig",
+    "AspoShapeConfig",
+    "BnpoConfig",
+    "CanonLengthConfig",
     "Estimator",
+    "NgrpoConfig",
     "NsrConfig",
     "OutcomeOptions",
     "PsrConfig",
+    "TurnCreditConfig",
+    "TurnTrajConfig",
     "WReinforceConfig",
+    "a_grae",
+    "adora",
     "agpo",
     "agpo_metrics",
+    "aspo_shape",
+    "bnpo",
+    "canon_length",
     "diagnostics",
+    "ngrpo",
     "nsr",
     "psr",
+    "turn_credit",
+    "turn_traj",
     "w_reinforce",
 ]

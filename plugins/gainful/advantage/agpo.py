@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gainful.advantage.groups import group_rows
 from gainful.advantage.rows import broadcast, check_config, check_success, outcome_scores
-from gainful.advantage.types import Advantages, OutcomeOptions
+from gainful.advantage.types import Advantages, OutcomeOptions, Registration
 from gainful.errors import InputError
 
 __all__ = ["AgpoConfig", "agpo", "agpo_metrics"]
@@ -138,3 +138,17 @@ def _check_gate(scores: Tensor, variance: Tensor) -> None:
             "closed; check the sign of the reward",
             stacklevel=3,
         )
+
+
+REGISTRATION: Registration = {
+    "config": AgpoConfig,
+    "source": "AGPO, arXiv 2605.05826",
+    "evidence": "[PA] idea, [S2] formula, [OD] constants",
+    "difference": "population variance, delta, negative_reward and the reward map are our choice",
+    "optional": ("success",),
+    "tier": 1,
+    "keeps_all_wrong": True,
+    "maps_reward": True,
+    "reward_range": (0.0, 1.0),
+    "metrics": agpo_metrics,
+}

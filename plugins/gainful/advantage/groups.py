@@ -32,6 +32,23 @@ class Groups:
         centred = values.double() - self.mean(values)[self.index]
         return self.mean(centred.square())
 
+    def sample_std(self, values: Tensor) -> Tensor:
+        """[G] float64: sample standard deviation of values [B] over each group; 0 for a group of one."""
+        return (self.variance(values) * self.size / (self.size - 1).clamp(min=1)).sqrt()
+
+    def largest(self, values: Tensor) -> Tensor:
+        """[G]: greatest of values [B] in each group, in their dtype."""
+        return values.new_empty(self.size.shape).scatter_reduce_(0, self.index, values, "amax", include_self=False)
+
+    def rank(self, values: Tensor) -> Tensor:
+        """[B] int64: place of each row among its group by ascending value, from 0; ties keep the order of rows."""
+        by_value = values.argsort(stable=True)
+        order = by_value[self.index[by_value].argsort(stable=True)]
+        starts = self.size.cumsum(0) - self.size
+        places = torch.empty_like(order)
+        places[order] = torch.arange(len(order), device=order.device)
+        return places - starts[self.index]
+
 
 def group_rows(group_ids: Tensor) -> Groups:
     """Compact the ids [B] int64 of a batch."""

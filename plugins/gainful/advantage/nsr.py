@@ -7,7 +7,7 @@ from torch import Tensor
 
 from gainful.advantage.rows import check_config
 from gainful.advantage.signed_outcome import signed_outcome
-from gainful.advantage.types import Advantages, OutcomeOptions
+from gainful.advantage.types import Advantages, OutcomeOptions, Registration
 
 __all__ = ["NsrConfig", "nsr"]
 
@@ -63,3 +63,16 @@ def nsr(
         wrong_value=-1.0,
         only_kept_tokens=config.denominator == "subset",
     )
+
+
+REGISTRATION: Registration = {
+    "config": NsrConfig,
+    "source": "arXiv 2506.01347, TianHongZXY/RLVR-Decomposed",
+    "evidence": "[P] formula, [AC] dropped class, [OD] denominator",
+    "difference": "right responses stay in the batch with advantage 0 unless denominator is subset",
+    "optional": ("success",),
+    "tier": 1,
+    "scope": "row",
+    "keeps_all_wrong": True,
+    "maps_reward": True,
+}

@@ -13,7 +13,16 @@ from gainful.advantage.types import Advantages
 from gainful.config import Options
 from gainful.errors import ConfigError, InputError, ShapeError
 
-__all__ = ["broadcast", "check_config", "check_success", "outcome_scores", "row_lengths", "row_sums"]
+__all__ = [
+    "broadcast",
+    "check_config",
+    "check_shapes",
+    "check_success",
+    "outcome_scores",
+    "row_blocks",
+    "row_lengths",
+    "row_sums",
+]
 
 _BLOCK_ELEMENTS = 2**18  # 1 MiB of float32: ours, fits the second-level cache of one core
 
@@ -47,7 +56,7 @@ def outcome_scores(where: str, rewards: Tensor, response_mask: Tensor, group_ids
         ShapeError: Ranks, sizes, dtypes or devices disagree.
         InputError: A row sum is not finite.
     """
-    _check_shapes(where, rewards, response_mask, group_ids)
+    check_shapes(where, rewards, response_mask, group_ids)
     scores = row_sums(rewards).double()
     finite = torch.isfinite(scores)
     if not finite.all():
@@ -67,7 +76,7 @@ def broadcast(values: Tensor, response_mask: Tensor, rewards: Tensor) -> Advanta
     dtype = torch.float64 if rewards.dtype == torch.float64 else torch.float32
     column = values.to(dtype)[:, None]
     out = torch.empty(response_mask.shape, dtype=dtype, device=response_mask.device)
-    for rows in _blocks(response_mask):
+    for rows in row_blocks(response_mask):
         # the comparison is written straight into the output: no mask-sized temporary
         torch.ne(response_mask[rows], 0, out=out[rows])
         out[rows].mul_(column[rows])
@@ -78,7 +87,7 @@ def row_lengths(response_mask: Tensor) -> Tensor:
     """[B] int64: number of policy tokens of each row."""
     if response_mask.shape[0] == 0:
         return torch.zeros(0, dtype=torch.int64, device=response_mask.device)
-    return torch.cat([(response_mask[rows] != 0).sum(dim=1) for rows in _blocks(response_mask)])
+    return torch.cat([(response_mask[rows] != 0).sum(dim=1) for rows in row_blocks(response_mask)])
 
 
 def row_sums(rewards: Tensor) -> Tensor:
@@ -89,10 +98,10 @@ def row_sums(rewards: Tensor) -> Tensor:
         return rewards.sum(dim=1)
     if rewards.shape[0] == 0:
         return rewards.new_zeros(0, dtype=torch.float32)
-    return torch.cat([rewards[rows].float().sum(dim=1) for rows in _blocks(rewards)])
+    return torch.cat([rewards[rows].float().sum(dim=1) for rows in row_blocks(rewards)])
 
 
-def _blocks(tokens: Tensor) -> Iterator[slice]:
+def row_blocks(tokens: Tensor) -> Iterator[slice]:
     """Row ranges of [B, T] that are processed at once; an accelerator takes all rows at once."""
     num_rows = tokens.shape[0]
     step = max(1, _BLOCK_ELEMENTS // max(1, tokens.shape[1])) if tokens.device.type == "cpu" else num_rows
@@ -100,7 +109,8 @@ def _blocks(tokens: Tensor) -> Iterator[slice]:
         yield slice(start, start + step)
 
 
-def _check_shapes(where: str, rewards: Tensor, response_mask: Tensor, group_ids: Tensor) -> None:
+def check_shapes(where: str, rewards: Tensor, response_mask: Tensor, group_ids: Tensor) -> None:
+    """Refuse inputs whose ranks, sizes, dtypes or devices disagree."""
     if response_mask.dim() != 2 or response_mask.is_complex():
         raise ShapeError(f"{where}: response_mask must be bool, int or float [B, T], got {_describe(response_mask)}")
     num_rows, num_tokens = response_mask.shape

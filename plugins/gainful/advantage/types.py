@@ -9,7 +9,10 @@ from torch import Tensor
 
 from gainful.config import Options
 
-__all__ = ["Advantages", "Estimator", "OutcomeOptions"]
+__all__ = ["Advantages", "Estimator", "OutcomeOptions", "Registration"]
+
+Registration = dict[str, Any]
+"""What a method file says about its method: the keyword arguments of `hookspecs.RegisterAdvantage`."""
 
 
 class Advantages(NamedTuple):

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from gainful.advantage.rows import check_config
 from gainful.advantage.signed_outcome import signed_outcome
-from gainful.advantage.types import Advantages, OutcomeOptions
+from gainful.advantage.types import Advantages, OutcomeOptions, Registration
 
 __all__ = ["WReinforceConfig", "w_reinforce"]
 
@@ -62,3 +62,16 @@ def w_reinforce(
         right_value=config.positive_weight,
         wrong_value=-1.0,
     )
+
+
+REGISTRATION: Registration = {
+    "config": WReinforceConfig,
+    "source": "arXiv 2506.01347, TianHongZXY/RLVR-Decomposed",
+    "evidence": "[P] formula and weight",
+    "difference": "none known",
+    "optional": ("success",),
+    "tier": 1,
+    "scope": "row",
+    "keeps_all_wrong": True,
+    "maps_reward": True,
+}

@@ -22,9 +22,9 @@ from .rollout import server_name
 
 NUM_TURNS = 2
 """The question and the answer."""
-# columns that the trainer and its workers read; every further one costs time in each transfer
-_FROM_TRAJECTORY = ("prompts", "responses", "response_mask", "rollout_log_probs", "rm_scores", "extra_fields")
-_FROM_PROMPT = ("uid", "data_source", "reward_model")
+# the columns that the trainer and its workers read; every further one costs time in each transfer
+_TENSORS = ("prompts", "responses", "response_mask", "rollout_log_probs", "rm_scores")
+_FOR_VALIDATION = ("data_source", "reward_model", "extra_fields")
 # verl resamples every reported figure a thousand times per prompt; these two would repeat the reward
 _SAME_AS_REWARD = {"score", "acc"}
 
@@ -59,7 +59,7 @@ class WholeBatchManager:
         prompt_ids = [self._encode(prompt["raw_prompt"]) for prompt, _ in sessions]
         outputs = self._ask_servers(prompt_ids, self._sampling_params(validate))
         rows = [
-            self._row(prompt, ids, output)
+            self._row(prompt, ids, output, validate)
             for (prompt, _), ids, output in zip(sessions, prompt_ids, outputs, strict=True)
         ]
         partition_id = "val" if validate else "train"
@@ -67,7 +67,10 @@ class WholeBatchManager:
             keys=[f"{prompt['uid']}_{session}_0" for prompt, session in sessions],
             partition_id=partition_id,
             fields=list_of_dict_to_tensordict(rows),
-            tags=[_tag(row, prompt["global_steps"]) for row, (prompt, _) in zip(rows, sessions, strict=True)],
+            tags=[
+                _tag(row, output, prompt["global_steps"])
+                for row, output, (prompt, _) in zip(rows, outputs, sessions, strict=True)
+            ],
         )
         # only now may the replay buffer hand the groups to the trainer
         transfer_queue.kv_batch_put(
@@ -101,7 +104,9 @@ class WholeBatchManager:
             outputs[rank::num_servers] = part
         return outputs
 
-    def _row(self, prompt: dict[str, Any], prompt_ids: list[int], output: TokenOutput) -> dict[str, Any]:
+    def _row(
+        self, prompt: dict[str, Any], prompt_ids: list[int], output: TokenOutput, validate: bool
+    ) -> dict[str, Any]:
         """One trajectory with the fields that verl's trainer reads."""
         scores = self._score(
             data_source=prompt["data_source"],
@@ -109,7 +114,6 @@ class WholeBatchManager:
             ground_truth=prompt["reward_model"]["ground_truth"],
             extra_info=prompt.get("extra_info"),
         )
-        version = output.extra_fields["global_steps"]
         trajectory = AgentLoopOutput(
             prompt_ids=prompt_ids,
             response_ids=output.token_ids,
@@ -117,17 +121,14 @@ class WholeBatchManager:
             response_logprobs=output.log_probs,
             reward_score=scores["score"],
             metrics={},
-            extra_fields={
-                "min_global_steps": version,
-                "max_global_steps": version,
-                "reward_extra_info": {name: scores[name] for name in scores.keys() - _SAME_AS_REWARD},
-            },
+            extra_fields={"reward_extra_info": {name: scores[name] for name in scores.keys() - _SAME_AS_REWARD}},
         )
-        fields = trajectory.as_dict()
+        fields = {**prompt, **trajectory.as_dict()}
         ids = torch.cat([fields["prompts"], fields["responses"]])
+        kept = _TENSORS + (_FOR_VALIDATION if validate else ())
         return {
-            **{name: fields[name] for name in _FROM_TRAJECTORY if name in fields},
-            **{name: prompt[name] for name in _FROM_PROMPT},
+            **{name: fields[name] for name in kept if name in fields},
+            "uid": prompt["uid"],
             "num_turns": torch.tensor(NUM_TURNS),
             "loss_mask": fields["response_mask"],
             "input_ids": ids,
@@ -149,15 +150,16 @@ def _entry(value: Any, index: int) -> Any:
     return entry.data if isinstance(value, NonTensorStack) else entry
 
 
-def _tag(row: dict[str, Any], global_steps: int) -> dict[str, Any]:
+def _tag(row: dict[str, Any], output: TokenOutput, global_steps: int) -> dict[str, Any]:
     """What the trainer wants to know of a row before it fetches it."""
     prompt_len, response_len = len(row["prompts"]), len(row["responses"])
+    version = output.extra_fields["global_steps"]
     return {
         "status": "success",
         "prompt_len": prompt_len,
         "response_len": response_len,
         "seq_len": prompt_len + response_len,
         "global_steps": global_steps,
-        "min_global_steps": row["extra_fields"]["min_global_steps"],
-        "max_global_steps": row["extra_fields"]["max_global_steps"],
+        "min_global_steps": version,
+        "max_global_steps": version,
     }
