@@ -4,12 +4,12 @@
     python recipes/bench/advantage.py --rows 65536       # needs about 14 GiB
     python recipes/bench/advantage.py --quick --json x   # for CI: ratios warn, memory fails
 
-All functions are called as verl calls them, with string uids and a DictConfig, in turns within one process; the figure is
-the ratio of medians of that run. `core` calls skip the adapter and take int64 ids. The floor is what any implementation
-must do: read rewards and mask once and write a fresh output once, each measured as one torch call.
+All functions are called as verl calls them, with string uids and a DictConfig, in turns within one process; the
+figure is the ratio of medians of that run. `core` calls skip the adapter and take int64 ids. The floor is what any
+implementation must do: read rewards and mask once and write a fresh output once, each measured as one torch call.
 
-Limits: outcome estimators 1.0 x `grpo` and 1.2 x `grpo_vectorized`; those that need lengths or positions 1.5 x, turn level
-4 x `grpo_vectorized`; memory 2 x the output.
+Limits: outcome estimators 1.0 x `grpo` and 1.2 x `grpo_vectorized`; those that need lengths or positions 1.5 x, turn
+level 4 x `grpo_vectorized`; memory 2 x the output.
 """
 
 import argparse
@@ -184,7 +184,7 @@ def _time_limits(name: str) -> list[tuple[str, float]]:
 
 def show(console: Console, results: list[dict[str, object]]) -> None:
     for size in dict.fromkeys((row["device"], row["rows"], row["tokens"]) for row in results):
-        table = Table(title="{0}: {1:,} responses x {2:,} tokens".format(*size), title_justify="left")
+        table = Table(title="{}: {:,} responses x {:,} tokens".format(*size), title_justify="left")
         for heading in ("function", "median ms", "x grpo", "x grpo_vectorized", "x floor", "peak / output"):
             table.add_column(heading, justify="left" if heading == "function" else "right")
         for row in results:

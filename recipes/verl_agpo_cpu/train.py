@@ -15,7 +15,7 @@ from typing import Any
 import live_progress
 import run_summary
 import training_command
-from base_model import BasePaths, BaseSettings, build, paths_for
+from base_model import BaseSettings, build, paths_for
 from expected_range import misses
 from rich.console import Console
 from training_command import RunPlan, RunTimeoutError
@@ -32,12 +32,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line; what is not ours goes to verl as hydra overrides."""
     parser = argparse.ArgumentParser(description=__doc__, epilog="Further arguments are hydra overrides for verl.")
     parser.add_argument("--estimator", default="agpo", help="advantage estimator, as verl knows it (default: agpo)")
-    parser.add_argument("--steps", type=int, default=100, help="training steps in all (default: 100)")
+    parser.add_argument("--steps", type=int, default=80, help="training steps in all (default: 80)")
     parser.add_argument("--seed", type=int, default=1, help="seed of data order and sampling (default: 1)")
     parser.add_argument("--out", type=Path, default=Path("out/verl_agpo_cpu"), help="where everything is written")
     parser.add_argument("--bases", type=Path, default=DEFAULT_BASES, help="where base models are kept and looked for")
-    parser.add_argument("--validate-every", type=int, default=25, help="steps between validations (default: 25)")
-    parser.add_argument("--save-every", type=int, default=25, help="steps between checkpoints (default: 25)")
+    parser.add_argument("--validate-every", type=int, default=20, help="steps between validations (default: 20)")
+    parser.add_argument("--save-every", type=int, default=20, help="steps between checkpoints (default: 20)")
     parser.add_argument("--max-seconds", type=float, default=900.0, help="wall-clock limit (default: 900)")
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
@@ -45,7 +45,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--check", type=Path, help="a JSON file of ranges that the summary must fall into")
     parser.add_argument("--dry-run", action="store_true", help="say what would be run and written, and end")
     options, overrides = parser.parse_known_args(arguments)
-    unknown = [text for text in overrides if text.startswith("-") or "=" not in text and not text.startswith("~")]
+    unknown = [text for text in overrides if text.startswith("-") or ("=" not in text and not text.startswith("~"))]
     if unknown:
         parser.error(f"expected hydra overrides such as key=value, got {' '.join(unknown)}")
     options.overrides = tuple(overrides)

@@ -72,8 +72,11 @@ def rate(group):
     return statistics.fmean(row.outcome for row in group)
 
 
-def beta_density(x, a, b):
-    return x ** (a - 1) * (1 - x) ** (b - 1) * math.gamma(a + b) / (math.gamma(a) * math.gamma(b))
+def beta_log_density(x, a, b):
+    if (x == 0 and a > 1) or (x == 1 and b > 1):
+        return -math.inf
+    powers = sum(power * math.log(base) for base, power in ((x, a - 1), (1 - x, b - 1)) if power)
+    return powers + math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
 
 
 def bnpo(group, groups):
@@ -83,8 +86,7 @@ def bnpo(group, groups):
         m = statistics.fmean(rates)
         k = m * (1 - m) / statistics.variance(rates) - 1
         a, b = max(1, 1 + k * m / 3), max(1, 1 + k * (1 - m) / 3)
-    density = beta_density(rate(group), a, b)
-    weight = 0.0 if len(group) == 1 else min(1e6, 1 / density if density else math.inf)
+    weight = 0.0 if len(group) == 1 else math.exp(min(math.log(1e6), -beta_log_density(rate(group), a, b)))
     return [(row.outcome - rate(group)) * weight for row in group]
 
 

@@ -64,6 +64,10 @@ def test_a_run_without_us_is_left_alone():
     assert check_run(OmegaConf.create({"algorithm": {"adv_estimator": "gae"}}), catalog().advantages) is None
 
 
+def test_a_configuration_that_is_no_run_of_verl_is_left_alone():
+    assert check_run(OmegaConf.create({"db": {"driver": "mysql"}}), catalog().advantages) is None
+
+
 def test_a_misspelt_estimator_is_warned_about(caplog):
     config = OmegaConf.create({"algorithm": {"adv_estimator": "agop"}})
     assert check_run(config, catalog().advantages) is None

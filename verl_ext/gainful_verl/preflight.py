@@ -87,7 +87,9 @@ def check_run(config: Any, known: Mapping[str, EstimatorSpec]) -> EstimatorSpec 
         MissingInputError, ConfigError: As `check` and `options.read` do; also if `algorithm.gainful` is set for an
             estimator that is not ours.
     """
-    algorithm = config.algorithm
+    algorithm = config.get("algorithm")
+    if algorithm is None or algorithm.get("adv_estimator") is None:
+        return None  # hydra composed something else than a run of verl
     name = str(getattr(algorithm.adv_estimator, "value", algorithm.adv_estimator))
     spec = known.get(name)
     if spec is not None:
