@@ -7,7 +7,20 @@ from typing import Any
 from gainful.config import Options
 from gainful.hookspecs import Level, Scope
 
-__all__ = ["EstimatorSpec", "FactorySpec", "Plugin", "PluginFailure"]
+__all__ = ["SIGNAL_SHAPES", "EstimatorSpec", "FactorySpec", "Plugin", "PluginFailure"]
+
+SIGNAL_SHAPES = {
+    "success": "bool [B]",
+    "tool_position": "int64 [B]",
+    "turn_rewards": "float [B, T]",
+    "turn_valid": "bool [B]",
+    "entropy": "float [B, T]",
+    "values": "float [B, T]",
+    "old_log_probs": "float [B, T]",
+    "answer_ids": "int64 [B]",
+    "tool_calls": "int64 [B]",
+}
+"""Dtype and shape of the signals that have a common name; a plug-in may need others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

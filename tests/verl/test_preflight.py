@@ -45,7 +45,7 @@ def test_a_missing_signal_names_what_verl_passes_and_what_fits():
     with pytest.raises(MissingInputError) as caught:
         check(algorithm(), replace(catalog().advantage("agpo"), name="acme", needs=("entropy",)))
     message = str(caught.value)
-    assert message.startswith("gainful: estimator 'acme' needs signal 'entropy'; verl ")
+    assert message.startswith("gainful: estimator 'acme' needs signal 'entropy' float [B, T]; verl ")
     assert "passes only token_level_rewards, response_mask, config, index. Choose one of agpo, psr" in message
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from gainful.catalog import EstimatorSpec, catalog
 from gainful.errors import ConfigError, GainfulError, MissingInputError, did_you_mean
+from gainful.specs import SIGNAL_SHAPES
 from gainful_verl.lookup import holder
 from gainful_verl.options import SECTION, read
 
@@ -36,8 +37,9 @@ def check(algorithm: Any, spec: EstimatorSpec) -> None:
     """
     if spec.needs:
         fitting = [other.name for other in catalog().advantages.values() if not other.needs]
+        signals = ", ".join(f"{name!r} {SIGNAL_SHAPES.get(name, '')}".rstrip() for name in spec.needs)
         raise MissingInputError(
-            f"gainful: estimator {spec.name!r} needs signal {', '.join(map(repr, spec.needs))}; verl {version('verl')} "
+            f"gainful: estimator {spec.name!r} needs signal {signals}; verl {version('verl')} "
             f"passes only {', '.join(PASSED)}. Choose one of {', '.join(fitting)}"
         )
     reasons = list(_refusals(algorithm if algorithm is not None else {}, spec))
