@@ -9,7 +9,7 @@ import matplotlib
 from markupsafe import Markup
 
 matplotlib.use("svg")
-from matplotlib import pyplot
+from matplotlib import pyplot, ticker
 
 _INK = "#010203"
 """Drawn in this colour, then replaced by `currentColor`; no line of a chart uses it."""
@@ -51,7 +51,7 @@ def line_chart(
     *,
     x_label: str,
     y_label: str,
-    y_limits: tuple[float, float] | None = None,
+    y_top: float | None = None,
     x_ticks: Sequence[float] = (),
 ) -> Markup:
     """Draw lines into one SVG.
@@ -61,7 +61,7 @@ def line_chart(
         lines: The series, drawn in order.
         x_label: Label of the x axis.
         y_label: Label of the y axis.
-        y_limits: Lowest and highest y; fitted to the data when None.
+        y_top: Highest y; fitted to the data when None. The lowest is 0.
         x_ticks: If given, the x axis is spaced by powers of two and shows these values.
     """
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
@@ -69,12 +69,13 @@ def line_chart(
         for line in lines:
             _draw(axes, line)
         axes.set(xlabel=x_label, ylabel=y_label)
-        if y_limits:
-            axes.set_ylim(*y_limits)
+        axes.set_ylim(0, y_top)
         if x_ticks:
             axes.set_xscale("log", base=2)
             axes.set_xticks(x_ticks, [f"{tick:g}" for tick in x_ticks])
             axes.minorticks_off()
+        else:
+            axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
         axes.legend(loc="best")
         return _as_markup(figure, name)
 

@@ -18,6 +18,7 @@ import torch
 from task import DATA_SOURCE, DIGITS, Problem, expressions, solutions, split
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers.utils import logging as transformers_logging
 
 Progress = Callable[[int, int, float], None]
 """Called after a step with the step, the number of steps, and the loss."""
@@ -126,7 +127,7 @@ class NoisyTeacher:
     """Writes demonstrations: right ones, and wrong ones that look right."""
 
     def __init__(self, settings: BaseSettings, problems: list[Problem]):
-        self._random = random.Random(settings.seed)
+        self._random = random.Random(settings.seed)  # noqa: S311  (not a secret)
         self._problems = problems
         self._wrong_share = settings.wrong_share
         self._weights = self._uneven_weights(settings.rarest_weight)
@@ -224,6 +225,7 @@ def build(settings: BaseSettings, paths: BasePaths, progress: Progress) -> None:
     tokenizer = make_tokenizer()
     model = make_model(settings, tokenizer)
     train_model(model, tokenizer, NoisyTeacher(settings, training), settings, progress)
+    transformers_logging.disable_progress_bar()  # saving takes a moment, and the caller shows progress
     tokenizer.save_pretrained(paths.model)
     model.save_pretrained(paths.model)
     as_rows(training, "train").to_parquet(paths.train)

@@ -34,7 +34,7 @@ class LiveDisplay:
     def update(self, *, phase: str, step: int, num_steps: int, note: str) -> None:
         bar = "base model" if phase == "base model" else "verl"
         if bar not in self._tasks:
-            self._tasks[bar] = self._progress.add_task(phase, total=num_steps)
+            self._tasks[bar] = self._progress.add_task(phase, total=num_steps, note="")
         self._progress.update(self._tasks[bar], description=phase, completed=step, total=num_steps, note=note)
 
 
@@ -73,9 +73,6 @@ def open_display(console: Console, title: str) -> Iterator[Display]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console) as progress:
-        # `note` is a field of ours, and rich wants it from the start
-        original_add = progress.add_task
-        progress.add_task = lambda *args, **kwargs: original_add(*args, note="", **kwargs)
         yield LiveDisplay(progress)
 
 

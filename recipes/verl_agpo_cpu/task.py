@@ -77,7 +77,7 @@ def all_problems() -> list[Problem]:
 def split(*, held_out_share: float, seed: int) -> tuple[list[Problem], list[Problem]]:
     """Shuffle all problems and hold a share of them out: (training, held out)."""
     problems = all_problems()
-    random.Random(seed).shuffle(problems)
+    random.Random(seed).shuffle(problems)  # noqa: S311  (not a secret)
     num_held_out = round(held_out_share * len(problems))
     return problems[num_held_out:], problems[:num_held_out]
 

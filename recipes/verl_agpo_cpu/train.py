@@ -240,6 +240,9 @@ def main() -> int:
     except UsageError as error:
         console.print(str(error), markup=False, highlight=False, soft_wrap=True)
         return 2
+    except KeyboardInterrupt:
+        console.print("stopped; the last checkpoint is kept, --resume goes on from it")
+        return 130
 
 
 if __name__ == "__main__":

@@ -6,8 +6,11 @@ above is on PYTHONPATH. It does nothing unless VERL_PLATFORM=cpu is set as well.
 
 import os
 
+_TORCH_RENDEZVOUS = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
+"""In the environment of the processes that train, and of no other."""
+
 if os.environ.get("VERL_PLATFORM", "").strip().lower() == "cpu":
     from . import cpu_platform  # noqa: F401
 
-    if os.environ.get("WG_BACKEND") == "ray":  # verl sets it in the processes that train
+    if os.environ.keys() >= _TORCH_RENDEZVOUS:
         from . import engines  # noqa: F401

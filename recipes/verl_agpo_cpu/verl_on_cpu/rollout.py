@@ -143,7 +143,8 @@ class WeightSender(BaseRollout):
         """Called after every optimiser step; returns when the server samples with the new weights."""
         if wire_format != "named_tensors":
             raise ValueError(
-                f"batched_cpu: wire_format must be 'named_tensors', got {wire_format!r}; use the naive checkpoint engine"
+                f"batched_cpu: wire_format must be 'named_tensors', got {wire_format!r}; "
+                "use the naive checkpoint engine"
             )
         state = {name: tensor.detach().clone() async for name, tensor in ensure_async_iterator(weights)}
         server = ray.get_actor(server_name(self._replica_rank))
