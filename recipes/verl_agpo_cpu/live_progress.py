@@ -91,4 +91,5 @@ def _phase(plan: RunPlan, step: int, has_records: bool) -> str:
         validates = upcoming == plan.num_steps or upcoming % plan.validate_every == 0
         return "training and validation" if validates else "training"
     log = plan.log_file.read_text(errors="replace") if plan.log_file.exists() else ""
-    return next((phase for text, phase in _MILESTONES if text in log), "starting Ray")
+    reached = next((phase for text, phase in _MILESTONES if text in log), "starting Ray")
+    return "training" if reached == "validation" and plan.resumes else reached

@@ -1,13 +1,16 @@
 """Turns the options of `train.py` into the command and environment of one stock verl run, and runs it."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 from base_model import BasePaths
 
 RECIPE = Path(__file__).resolve().parent
@@ -147,12 +150,12 @@ def run(plan: RunPlan, *, max_seconds: float, look: Callable[[], None]) -> int:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # so that the whole group can be stopped
+            start_new_session=True,  # so that all of it can be found and stopped
         )
         try:
             return _wait(process, max_seconds, look)
         finally:
-            _stop_group(process)
+            _stop_session(process)
 
 
 def _wait(process: subprocess.Popen, max_seconds: float, look: Callable[[], None]) -> int:
@@ -166,14 +169,28 @@ def _wait(process: subprocess.Popen, max_seconds: float, look: Callable[[], None
     )
 
 
-def _stop_group(process: subprocess.Popen) -> None:
-    """Ask the process group to end, then kill what is left; Ray's daemons end with the process that started them."""
-    for number, patience in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, None)):
-        try:
-            os.killpg(process.pid, number)
-        except ProcessLookupError:
-            return
-        try:
-            process.wait(timeout=patience)
-        except subprocess.TimeoutExpired:
-            continue
+def _stop_session(process: subprocess.Popen) -> None:
+    """Ask what is left of the run to end, wait, then kill.
+
+    Ray puts its workers into process groups of their own, but all of them stay in the session of `process`.
+    """
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while time.monotonic() < deadline and _session_members(process):
+        time.sleep(LOOK_SECONDS)
+    for pid in _session_members(process):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    process.wait()
+
+
+def _session_members(process: subprocess.Popen) -> list[int]:
+    """Ids of the living processes in the session that `process` leads."""
+    process.poll()  # or it would stay as a zombie
+    members = []
+    for pid in psutil.pids():
+        with contextlib.suppress(ProcessLookupError):
+            if os.getsid(pid) == process.pid:
+                members.append(pid)
+    return members

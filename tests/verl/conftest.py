@@ -44,6 +44,12 @@ def advantages_of():
     return compute
 
 
+@pytest.fixture(scope="session")
+def bases(tmp_path_factory):
+    """Where the recipe's base model is built once for all tests."""
+    return tmp_path_factory.mktemp("bases")
+
+
 @pytest.fixture
 def fresh():
     """Runs code in a new interpreter and returns status and output: verl loads plug-ins once per process."""

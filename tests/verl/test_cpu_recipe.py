@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -21,16 +22,8 @@ def train(repository, *arguments):
 
 
 @pytest.fixture(scope="module")
-def bases(tmp_path_factory):
-    """Where the base model is built once for all runs of this file."""
-    return tmp_path_factory.mktemp("bases")
-
-
-@pytest.fixture(scope="module")
 def agpo_run(tmp_path_factory, bases):
     """A run of stock main_ppo with algorithm.adv_estimator=agpo: folder and summary."""
-    from pathlib import Path
-
     out = tmp_path_factory.mktemp("agpo") / "run"
     repository = Path(__file__).parents[2]
     options = ("--estimator", "agpo", "--steps", NUM_STEPS, "--validate-every", NUM_STEPS, "--save-every", NUM_STEPS)

@@ -53,31 +53,17 @@ class WholeBatchManager:
         failing reward function stops the run here, where stock agent loops would replace the row by padding.
         """
         validate = bool(batch["validate"]) if "validate" in batch else False
-        prompts = list(_rows_of(batch))
         num_responses = self._rollout.val_kwargs.n if validate else self._rollout.n
-        sessions = [(prompt, session) for prompt in prompts for session in range(num_responses)]
+        prompts = list(_rows_of(batch))
+        sessions = [(prompt, number) for prompt in prompts for number in range(num_responses)]
         prompt_ids = [self._encode(prompt["raw_prompt"]) for prompt, _ in sessions]
         outputs = self._ask_servers(prompt_ids, self._sampling_params(validate))
-        rows = [
-            self._row(prompt, ids, output, validate)
-            for (prompt, _), ids, output in zip(sessions, prompt_ids, outputs, strict=True)
-        ]
-        partition_id = "val" if validate else "train"
-        transfer_queue.kv_batch_put(
-            keys=[f"{prompt['uid']}_{session}_0" for prompt, session in sessions],
-            partition_id=partition_id,
-            fields=list_of_dict_to_tensordict(rows),
-            tags=[
-                _tag(row, output, prompt["global_steps"])
-                for row, output, (prompt, _) in zip(rows, outputs, sessions, strict=True)
-            ],
-        )
-        # only now may the replay buffer hand the groups to the trainer
-        transfer_queue.kv_batch_put(
-            keys=[prompt["uid"] for prompt in prompts],
-            partition_id=partition_id,
-            tags=[{"status": "finished"}] * len(prompts),
-        )
+        rows = {
+            f"{prompt['uid']}_{number}_0": self._row(prompt, ids, output, validate)
+            for (prompt, number), ids, output in zip(sessions, prompt_ids, outputs, strict=True)
+        }
+        tags = [_tag(row, output, batch) for row, output in zip(rows.values(), outputs, strict=True)]
+        _publish("val" if validate else "train", rows, tags, finished=[prompt["uid"] for prompt in prompts])
 
     def _encode(self, messages: list[dict]) -> list[int]:
         return self._tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, return_dict=False)
@@ -150,7 +136,14 @@ def _entry(value: Any, index: int) -> Any:
     return entry.data if isinstance(value, NonTensorStack) else entry
 
 
-def _tag(row: dict[str, Any], output: TokenOutput, global_steps: int) -> dict[str, Any]:
+def _publish(partition_id: str, rows: dict[str, dict], tags: list[dict], *, finished: list[str]) -> None:
+    """Store the rows by key, then mark the groups as finished, upon which the replay buffer may hand them out."""
+    put = transfer_queue.kv_batch_put
+    put(keys=[*rows], partition_id=partition_id, fields=list_of_dict_to_tensordict([*rows.values()]), tags=tags)
+    put(keys=finished, partition_id=partition_id, tags=[{"status": "finished"}] * len(finished))
+
+
+def _tag(row: dict[str, Any], output: TokenOutput, batch: TensorDict) -> dict[str, Any]:
     """What the trainer wants to know of a row before it fetches it."""
     prompt_len, response_len = len(row["prompts"]), len(row["responses"])
     version = output.extra_fields["global_steps"]
@@ -159,7 +152,7 @@ def _tag(row: dict[str, Any], output: TokenOutput, global_steps: int) -> dict[st
         "prompt_len": prompt_len,
         "response_len": response_len,
         "seq_len": prompt_len + response_len,
-        "global_steps": global_steps,
+        "global_steps": batch["global_steps"],
         "min_global_steps": version,
         "max_global_steps": version,
     }
