@@ -59,16 +59,15 @@ class PlainDisplay:
 @contextmanager
 def open_display(console: Console, title: str) -> Iterator[Display]:
     """A display that fits the console, closed at the end of the block."""
+    console.print(title, markup=False)
     if not console.is_terminal:
-        console.print(title, markup=False)
         yield PlainDisplay(console)
         return
-    columns = (
-        TextColumn(f"[bold]{title}[/]"),
-        TextColumn("{task.description:<26}"),
-        BarColumn(bar_width=24),
+    columns = (  # 80 characters in all
+        TextColumn("{task.description:<23}"),
+        BarColumn(bar_width=16),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[note]:<14}"),
+        TextColumn("{task.fields[note]:<11}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )

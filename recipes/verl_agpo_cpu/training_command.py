@@ -13,6 +13,8 @@ from pathlib import Path
 import psutil
 from base_model import BasePaths
 
+from gainful.catalog import catalog
+
 RECIPE = Path(__file__).resolve().parent
 STOP_SECONDS = 15
 """How long a run may take to stop when asked, before it is killed."""
@@ -97,9 +99,8 @@ class RunPlan:
 
     def _estimator_overrides(self) -> list[str]:
         """gainful refuses its own section when the estimator is somebody else's."""
-        if self.estimator == "agpo":
-            return ["algorithm.adv_estimator=agpo"]
-        return [f"algorithm.adv_estimator={self.estimator}", "~algorithm.gainful"]
+        chosen = f"algorithm.adv_estimator={self.estimator}"
+        return [chosen] if self.estimator in catalog().advantages else [chosen, "~algorithm.gainful"]
 
     def _settings(self) -> dict[str, object]:
         return {
