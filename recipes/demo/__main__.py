@@ -17,7 +17,7 @@ SECTIONS = (training.section,)
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=80, help="training steps of each run (default: 80)")
+    parser.add_argument("--steps", type=int, default=60, help="training steps of each run (default: 60)")
     parser.add_argument("--seed", type=int, default=1, help="seed of data order and sampling (default: 1)")
     parser.add_argument("--out", type=Path, default=Path("out/demo"), help="where everything is written")
     parser.add_argument(

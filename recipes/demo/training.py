@@ -30,7 +30,7 @@ HEADERS = (
     "pass@4",
     "pass@16",
     "distinct right",
-    "all-wrong groups",
+    "all-wrong",
     "seconds",
 )
 
@@ -78,7 +78,7 @@ MEASURES = (
 
 def arms(out: Path, *, steps: int, seed: int) -> list[Arm]:
     """The runs of the demo: equal but for the estimator."""
-    every = max(2, steps // 4)
+    every = max(2, steps // 3)
     titles = {"agpo": "AGPO (gainful)", "grpo": "GRPO (verl)"}
     return [
         Arm(
@@ -182,7 +182,7 @@ def section(results: list[Result]) -> Section:
                 HEADERS,
                 tuple(tuple(Cell(text) for text in line) for line in rows(results)),
                 f"Training reward: mean of the last {LAST_STEPS} steps, for the base of the first {LAST_STEPS}. "
-                "Distinct right: mean number of different right answers among the sampled ones. All-wrong groups: "
+                "Distinct right: mean number of different right answers among the sampled ones. All-wrong: "
                 "share of training groups without a right answer, mean over the run. Seconds: the whole verl run, "
                 "start of Ray and validations included.",
             ),

@@ -24,7 +24,10 @@ __all__ = [
     "row_sums",
 ]
 
-_BLOCK_ELEMENTS = 2**18  # 1 MiB of float32: ours, fits the second-level cache of one core
+_BLOCK_ELEMENTS = 24_576
+"""torch works on fewer than 32,768 elements in the calling thread. Larger blocks would meet at a barrier after every
+operation, and on a machine with other work each barrier may wait for a time slice."""
+_LONG_ROW_BLOCK_ELEMENTS = 2**22
 
 
 def check_config(where: str, config: Options, expected: type[Options]) -> None:
@@ -103,8 +106,10 @@ def row_sums(rewards: Tensor) -> Tensor:
 
 def row_blocks(tokens: Tensor) -> Iterator[slice]:
     """Row ranges of [B, T] that are processed at once; an accelerator takes all rows at once."""
-    num_rows = tokens.shape[0]
-    step = max(1, _BLOCK_ELEMENTS // max(1, tokens.shape[1])) if tokens.device.type == "cpu" else num_rows
+    num_rows, num_tokens = tokens.shape
+    step = max(1, num_rows)
+    if tokens.device.type == "cpu" and num_tokens:
+        step = _BLOCK_ELEMENTS // num_tokens or max(1, _LONG_ROW_BLOCK_ELEMENTS // num_tokens)
     for start in range(0, num_rows, step):
         yield slice(start, start + step)
 

@@ -88,7 +88,7 @@ def turn_part(unit, **options):
     return (credit(unit, lam=1.0, **options) - base) * (unit.mask != 0)
 
 
-@pytest.fixture(params=[2**18, 8, 1], ids=["one block", "small blocks", "row blocks"])
+@pytest.fixture(params=[2**14, 8, 4], ids=["one block", "two rows", "one row"])
 def _blocks(request, monkeypatch):
     monkeypatch.setattr(rows, "_BLOCK_ELEMENTS", request.param)
 
