@@ -30,7 +30,7 @@ HEADERS = (
     "pass@4",
     "pass@16",
     "distinct right",
-    "all-wrong",
+    "all wrong",
     "seconds",
 )
 
