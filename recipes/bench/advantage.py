@@ -1,7 +1,7 @@
 """Time and memory of the advantage step: every estimator against verl's `grpo` and `grpo_vectorized`.
 
     python recipes/bench/advantage.py                    # 1,024 and 16,384 responses x 8,192 tokens
-    python recipes/bench/advantage.py --rows 65536       # needs about 14 GiB
+    python recipes/bench/advantage.py --rows 65536 --estimators agpo turn_credit   # needs about 14 GiB
     python recipes/bench/advantage.py --quick --json x   # for CI: ratios warn, memory fails
 
 All functions are called as verl calls them, with string uids and a DictConfig, in turns within one process; the
@@ -72,8 +72,8 @@ class Batch:
         self.rewards, self.mask, self.ids = (x.to(device) for x in (self.rewards, self.mask, self.ids))
 
 
-def calls(batch: Batch) -> dict[str, Call]:
-    """What is timed, by name."""
+def calls(batch: Batch, chosen: list[str]) -> dict[str, Call]:
+    """What is timed, by name; of ours only the chosen estimators, or all if none is."""
     tensors = {"token_level_rewards": batch.rewards, "response_mask": batch.mask, "index": batch.uids}
     config = OmegaConf.create({"adv_estimator": "agpo"})
     with_log = OmegaConf.create({"gainful": {"log_stats": True}})
@@ -83,7 +83,7 @@ def calls(batch: Batch) -> dict[str, Call]:
         "verl grpo_vectorized": lambda: compute_grpo_vectorized_outcome_advantage(**tensors),
     }
     for spec in list_estimators():
-        if not spec.needs:
+        if not spec.needs and (not chosen or spec.name in chosen):
             estimate = get_adv_estimator_fn(spec.name)
             timed[f"gainful {spec.name}"] = lambda estimate=estimate: estimate(**tensors, config=config)
     timed["core agpo"] = lambda: agpo(batch.rewards, batch.mask, batch.ids)
@@ -128,9 +128,11 @@ def _status_bytes(field: str) -> int:
     return int(line.split()[1]) * 1024
 
 
-def measure(num_rows: int, num_tokens: int, repeats: int, device: str, progress: Progress) -> list[dict[str, object]]:
+def measure(
+    num_rows: int, num_tokens: int, repeats: int, device: str, chosen: list[str], progress: Progress
+) -> list[dict[str, object]]:
     batch = Batch(num_rows, num_tokens, device)
-    timed = calls(batch)
+    timed = calls(batch, chosen)
     task = progress.add_task(f"{num_rows:,} x {num_tokens:,}", total=(repeats + 1) * len(timed))
     samples: dict[str, list[float]] = {name: [] for name in timed}
     for repeat in range(repeats + 1):  # the first is the warm-up
@@ -204,7 +206,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, nargs="+", default=[1024, 16384])
     parser.add_argument("--tokens", type=int, default=8192)
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--estimators", nargs="+", default=[], help="only these (default: all)")
     parser.add_argument("--quick", action="store_true", help="1,024 x 512")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
@@ -218,7 +221,9 @@ def main() -> int:
     with Progress(console=console, transient=True) as progress:
         for device in ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]:
             for num_rows in arguments.rows:
-                results += measure(num_rows, arguments.tokens, arguments.repeats, device, progress)
+                results += measure(
+                    num_rows, arguments.tokens, arguments.repeats, device, arguments.estimators, progress
+                )
     show(console, results)
     if arguments.json:
         settings = {"threads": torch.get_num_threads(), "repeats": arguments.repeats, "versions": versions}
