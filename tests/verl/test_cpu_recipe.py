@@ -65,16 +65,9 @@ def test_the_run_resumes_from_its_checkpoint(agpo_run, repository, bases):
 
 
 def test_verls_own_agent_loops_and_a_turn_level_method_run_too(tmp_path, repository, bases):
-    options = ("--estimator", "turn_credit", "--steps", 2, "--validate-every", -1, "--save-every", -1)
-    stock = (
-        "actor_rollout_ref.rollout.agent.agent_loop_manager_class=null",
-        "data.train_batch_size=4",
-        "actor_rollout_ref.actor.ppo_mini_batch_size=4",
-        "trainer.val_before_train=false",
-        "trainer.validation_data_dir=null",
-    )
     out = tmp_path / "run"
-    command = [sys.executable, RECIPE, *map(str, options), "--bases", str(bases), "--out", str(out), *stock]
-    subprocess.run(command, cwd=repository, capture_output=True, text=True, timeout=300)
+    options = ("--estimator", "turn_credit", "--steps", 2, "--validate-every", 2, "--bases", bases, "--out", out)
+    stock = "actor_rollout_ref.rollout.agent.agent_loop_manager_class=null"
+    train(repository, *options, stock, "actor_rollout_ref.rollout.val_kwargs.n=1")
     log = (out / "attempts/1/log.txt").read_text()
     assert "gainful.verl: turn_credit update 2: gainful/adv/net_seq=" in log
