@@ -13,6 +13,7 @@ level 4 x `grpo_vectorized`; memory 2 x the output.
 """
 
 import argparse
+import ctypes
 import gc
 import json
 import logging
@@ -116,6 +117,7 @@ def peak_bytes(call: Call, device: str) -> int:
         before = torch.cuda.memory_allocated()
         call()
         return torch.cuda.max_memory_allocated() - before
+    ctypes.CDLL("libc.so.6").malloc_trim(0)  # memory that the allocator kept would hide what is taken now
     Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark of this process
     before = _status_bytes("VmRSS")
     result = call()
