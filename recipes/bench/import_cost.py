@@ -1,6 +1,9 @@
-"""What `import verl` costs more with gainful installed: fresh processes in turns, with and without the plug-in.
+"""What `import verl` costs more with gainful installed.
 
-python recipes/bench/import_cost.py
+    python recipes/bench/import_cost.py
+
+Two measurements in fresh processes. The plug-in alone: the time of loading it after verl, in one process. The whole:
+`import verl` in turns with and without the plug-in, whose difference drowns in the noise of seconds of importing.
 """
 
 import argparse
@@ -16,18 +19,21 @@ LIMIT_SECONDS = 0.050
 WITHOUT = "no_such_plugin"  # verl looks for plug-ins all the same, and loads none
 CODE = """
 import time
-start, cpu = time.perf_counter(), time.process_time()
+start = time.perf_counter()
 import verl
-print(time.perf_counter() - start, time.process_time() - cpu)
+whole = time.perf_counter() - start
+start = time.perf_counter()
+import gainful_verl.autoload
+print(whole, time.perf_counter() - start)
 """
 
 
 def import_seconds(policy: str) -> tuple[float, float]:
-    """Wall and processor time of `import verl` in a fresh process under one plug-in policy of verl."""
+    """Seconds of `import verl` under one plug-in policy of verl, and of loading the plug-in after it."""
     environment = {**os.environ, "VERL_USE_EXTERNAL_PLUGINS": policy}
     done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True, env=environment)
-    wall, processor = done.stdout.split()[-2:]
-    return float(wall), float(processor)
+    whole, plugin = done.stdout.split()[-2:]
+    return float(whole), float(plugin)
 
 
 def main() -> int:
@@ -35,20 +41,20 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=9)
     repeats = parser.parse_args().repeats
     console = Console(width=120)
-    samples: dict[str, list[tuple[float, float]]] = {WITHOUT: [], "gainful": []}
-    for repeat in track(range(repeats + 1), "import verl", console=console, transient=True):
-        for policy, values in samples.items():
-            measured = import_seconds(policy)
-            if repeat:  # the first fills the page cache
-                values.append(measured)
-    for kind, column in (("wall", 0), ("processor", 1)):
-        without, with_us = (statistics.median(row[column] for row in samples[key]) for key in samples)
-        console.print(
-            f"import verl, {kind} time, median of {repeats}: {without:.3f} s without, {with_us:.3f} s with gainful, "
-            f"difference {1e3 * (with_us - without):+.0f} ms (limit {1e3 * LIMIT_SECONDS:.0f} ms)",
-            highlight=False,
-        )
-    return 0 if with_us - without <= LIMIT_SECONDS else 1
+    without, with_us = [], []
+    for _ in track(range(repeats), "import verl", console=console, transient=True):
+        without.append(import_seconds(WITHOUT))
+        with_us.append(import_seconds("gainful"))
+    wholes = [statistics.median(whole for whole, _ in samples) for samples in (without, with_us)]
+    plugin = statistics.median(seconds for _, seconds in without)
+    worst = max(seconds for _, seconds in without)
+    console.print(
+        f"loading the plug-in: median {1e3 * plugin:.0f} ms, worst {1e3 * worst:.0f} ms of {repeats} "
+        f"(limit {1e3 * LIMIT_SECONDS:.0f} ms)\n"
+        f"import verl: median {wholes[0]:.2f} s without it, {wholes[1]:.2f} s with it",
+        highlight=False,
+    )
+    return 0 if plugin <= LIMIT_SECONDS else 1
 
 
 if __name__ == "__main__":

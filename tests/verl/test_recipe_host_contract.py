@@ -27,14 +27,21 @@ def test_public_hooks_have_the_arguments_that_the_recipe_passes():
     assert "poll_interval" in inspect.signature(ReplayBuffer.__init__).parameters
 
 
-@pytest.mark.parametrize("platform", ["cpu", ""])
-def test_the_package_registers_for_the_cpu_platform_and_does_nothing_otherwise(fresh, repository, platform):
-    code = (
-        "import verl; from verl.workers.rollout import base; "
-        "print([key for key in base._ROLLOUT_REGISTRY if key[0] == 'batched_cpu'])"
-    )
+@pytest.mark.parametrize(("platform", "device"), [("cpu", "cpu"), ("", "cuda")])
+def test_the_package_provides_the_cpu_platform_and_does_nothing_otherwise(fresh, repository, platform, device):
+    code = "import verl; from verl.plugin.platform import get_platform; print(get_platform().device_name)"
     variables = {"VERL_USE_EXTERNAL_MODULES": "verl_on_cpu", "VERL_PLATFORM": platform}
     status, output = fresh("-c", code, PYTHONPATH=str(repository / "recipes/verl_agpo_cpu"), **variables)
     assert status == 0, output
-    expected = [("batched_cpu", "async")] if platform == "cpu" else []
-    assert output.splitlines()[-1] == repr(expected)
+    assert output.splitlines()[-1] == device
+
+
+def test_the_rollout_engine_enters_both_of_verls_tables(fresh, repository):
+    code = (
+        "import verl, verl_on_cpu.rollout_names; from verl.workers.rollout import base; "
+        "print([key for key in base._ROLLOUT_REGISTRY if key[0] == 'batched_cpu'])"
+    )
+    variables = {"PYTHONPATH": str(repository / "recipes/verl_agpo_cpu"), "VERL_PLATFORM": "cpu"}
+    status, output = fresh("-c", code, **variables)
+    assert status == 0, output
+    assert output.splitlines()[-1] == "[('batched_cpu', 'async')]"
