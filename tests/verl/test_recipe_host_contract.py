@@ -27,13 +27,13 @@ def test_public_hooks_have_the_arguments_that_the_recipe_passes():
     assert "poll_interval" in inspect.signature(ReplayBuffer.__init__).parameters
 
 
-@pytest.mark.parametrize(("platform", "device"), [("cpu", "cpu"), ("", "cuda")])
-def test_the_package_provides_the_cpu_platform_and_does_nothing_otherwise(fresh, repository, platform, device):
-    code = "import verl; from verl.plugin.platform import get_platform; print(get_platform().device_name)"
+@pytest.mark.parametrize("platform", ["cpu", ""])
+def test_the_package_provides_the_cpu_platform_and_does_nothing_otherwise(fresh, repository, platform):
+    code = "import sys, verl; print('verl_on_cpu.cpu_platform' in sys.modules)"
     variables = {"VERL_USE_EXTERNAL_MODULES": "verl_on_cpu", "VERL_PLATFORM": platform}
     status, output = fresh("-c", code, PYTHONPATH=str(repository / "recipes/verl_agpo_cpu"), **variables)
     assert status == 0, output
-    assert output.splitlines()[-1] == device
+    assert output.splitlines()[-1] == str(platform == "cpu")
 
 
 def test_the_rollout_engine_enters_both_of_verls_tables(fresh, repository):
