@@ -219,7 +219,7 @@ def as_rows(problems: list[Problem], part: str) -> pd.DataFrame:
 
 def build(settings: BaseSettings, paths: BasePaths, progress: Progress) -> None:
     """Build model, tokenizer and data under `paths`; a half-built folder is started over."""
-    torch.set_num_threads(1)  # two threads gain a little on idle cores and lose tenfold beside another program
+    torch.set_num_threads(1)  # two threads gain a little on idle cores and lose far more beside another program
     shutil.rmtree(paths.folder, ignore_errors=True)
     paths.model.mkdir(parents=True)
     training, held_out = split(held_out_share=settings.held_out_share, seed=settings.seed)

@@ -141,3 +141,13 @@ def test_padding_rows_have_no_part_in_statistics_over_the_batch():
     )
     assert torch.equal(found[keep], alone)
     assert not found[~keep].any()
+
+
+def test_a_response_whose_uid_only_looks_like_padding_is_kept():
+    estimate = get_adv_estimator_fn("bnpo")
+    uids = np.array(["padlock", "padlock", "b", "b"], dtype=object)
+    rewards = torch.tensor([[1.0], [0.0], [1.0], [0.0]])
+    found, _ = estimate(
+        token_level_rewards=rewards, response_mask=torch.ones(4, 1, dtype=torch.int64), index=uids, config=None
+    )
+    assert found[:, 0].tolist() == [0.5, -0.5, 0.5, -0.5]

@@ -39,7 +39,7 @@ def as_verl(spec: EstimatorSpec) -> Callable[..., tuple[Tensor, Tensor]]:
         uids = np.asarray(index)
         if spec.scope != "batch" and not adapter.log_stats:  # padding is a group of its own: harmless here
             return spec.fn(*rows, config=options, **_host_functions(spec, options, config, uids))
-        keep = _is_response(uids)
+        keep = _is_response(uids, response_mask)
         kept = rows if keep.all() else tuple(part[torch.from_numpy(keep).to(part.device)] for part in rows)
         result = spec.fn(*kept, config=options, **_host_functions(spec, options, config, uids[keep]))
         if adapter.log_stats:
@@ -75,9 +75,15 @@ def group_ids(index: Any, rewards: Tensor) -> Tensor:
     return torch.from_numpy(ids.astype(np.int64, copy=False)).to(rewards.device)
 
 
-def _is_response(uids: np.ndarray) -> np.ndarray:
-    """[B] bool: rows that are responses; verl fills batches up with padding rows, which are nobody's."""
-    return ~np.char.startswith(uids.astype(str), PADDING_UID)
+def _is_response(uids: np.ndarray, response_mask: Tensor) -> np.ndarray:
+    """[B] bool: rows that are responses; verl fills batches up with padding rows, which are nobody's.
+
+    A uid that only looks like padding, on a row with policy tokens, is a response.
+    """
+    keep = ~np.char.startswith(uids.astype(str), PADDING_UID)
+    suspects = np.flatnonzero(~keep)
+    keep[suspects] = (response_mask[torch.from_numpy(suspects)] != 0).any(dim=1).cpu().numpy()
+    return keep
 
 
 def _with_padding(advantages: Tensor, keep: np.ndarray, response_mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Rolls out a whole batch in one call. Stock agent loops spend ten milliseconds of CPU on every response.
+"""Rolls out a whole batch in one call. Stock agent loops spend CPU time on every response.
 
 That is nothing beside a large model and nearly everything beside a tiny one. verl's setting
 `rollout.agent.agent_loop_manager_class` is made for this: a manager has to answer `generate_sequences` and put
