@@ -7,7 +7,7 @@ demo: env-verl
 test: lint test-core test-verl
 
 test-core: env-core
-	.venvs/core/bin/python -m pytest tests/unit tests/property tests/contract
+	.venvs/core/bin/python -m pytest tests/unit tests/property tests/contract tests/recipes
 
 test-core-oldest:
 	.ci/env.sh core oldest

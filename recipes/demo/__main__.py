@@ -6,8 +6,10 @@ import sys
 import time
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
 import training
-from page import write_page
+from report.page import write_page
 from rich.console import Console
 from training import Arm
 

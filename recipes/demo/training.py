@@ -10,8 +10,8 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from charts import Line, line_chart
-from page import Cell, Chart, Code, Figures, Section, Table, Text
+from report.charts import Line, line_chart
+from report.page import Cell, Chart, Code, Figures, Section, Table, Text
 from rich.table import Table as RichTable
 
 RECIPE = Path(__file__).resolve().parent.parent / "verl_agpo_cpu" / "train.py"

@@ -16,7 +16,7 @@ def evaluate(fresh, repository):
 
     def run(expression, *modules, folder=RECIPE):
         imports = "; ".join(f"import {module}" for module in ("json", *modules))
-        path = f"{repository / RECIPE}:{repository / folder}"
+        path = f"{repository}/recipes:{repository / RECIPE}:{repository / folder}"
         status, output = fresh("-c", f"{imports}; print(json.dumps({expression}))", PYTHONPATH=path)
         assert status == 0, output
         return json.loads(output.splitlines()[-1])
@@ -79,9 +79,9 @@ def test_resuming_nothing_is_a_usage_error(fresh, tmp_path, repository):
 
 
 def test_the_page_holds_everything_and_escapes_what_it_is_given(evaluate):
-    table = "page.Table(('h',), ((page.Cell('<i>'),),), 'caption')"
-    section = f"page.Section('T', 'L', (page.Text('<b>x'), page.Code('c', '<script>'), {table}))"
-    html = evaluate(f"page.render('demo', [{section}])", "page", folder=DEMO)
+    table = "report.page.Table(('h',), ((report.page.Cell('<i>'),),), 'caption')"
+    section = f"report.page.Section('T', 'L', (report.page.Text('<b>x'), report.page.Code('c', '<script>'), {table}))"
+    html = evaluate(f"report.page.render('demo', [{section}])", "report.page", folder=DEMO)
     assert "&lt;b&gt;x" in html
     assert "&lt;script&gt;" in html
     assert "<i>" not in html
