@@ -1,1 +1,1 @@
-"""What the recipes share: one self-contained HTML page, and charts that suit light and dark. Needs jinja2, matplotlib."""
+"""What the recipes share: a self-contained HTML page, and charts that suit light and dark."""

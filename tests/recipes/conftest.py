@@ -22,7 +22,7 @@ def run_recipe(repository):
 
 @pytest.fixture
 def ask_recipe(repository):
-    """`ask_recipe("boundary_lab", "import task; answer = task.f()")`: what the code leaves in `answer`, through JSON."""
+    """`ask_recipe("boundary_lab", "import task; answer = task.f()")`: what the code leaves in `answer`."""
 
     def ask(name, code, timeout=300):
         path = f"import sys; sys.path[:0] = [{str(repository / 'recipes')!r}, {str(repository / 'recipes' / name)!r}]"
