@@ -1,5 +1,5 @@
 # Every command a contributor needs. Each one makes the environments it uses.
-.PHONY: demo test test-core test-core-oldest test-verl test-verl-oldest test-llamaindex test-vllm lint format docs bench clean env-core env-verl env-llamaindex env-vllm
+.PHONY: demo test test-core test-core-oldest test-verl test-verl-oldest test-llamaindex test-llamaindex-oldest test-llamaindex-middle test-vllm lint format docs bench clean env-core env-verl env-llamaindex env-vllm
 
 demo: env-verl
 	.venvs/verl/bin/python recipes/demo
@@ -18,6 +18,10 @@ test-verl: env-verl
 
 test-llamaindex: env-llamaindex
 	GAINFUL_EXPECT_HOSTS=llamaindex .venvs/llamaindex/bin/python -m pytest tests/llamaindex
+
+test-llamaindex-oldest test-llamaindex-middle: test-llamaindex-%:
+	.ci/env.sh llamaindex $*
+	GAINFUL_EXPECT_HOSTS=llamaindex .venvs/llamaindex-$*/bin/python -m pytest tests/llamaindex
 
 test-vllm: env-vllm
 	GAINFUL_EXPECT_HOSTS=vllm .venvs/vllm/bin/python -m pytest tests/vllm
