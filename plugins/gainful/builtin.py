@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from gainful.errors import MissingExtraError
 from gainful.hookspecs import RegisterAdvantage, hookimpl
 
-__all__ = ["ESTIMATORS", "register_advantages"]
+__all__ = ["ESTIMATORS", "NOT_IMPLEMENTED", "register_advantages"]
 
 ESTIMATORS = (
     "agpo",
@@ -21,8 +21,23 @@ ESTIMATORS = (
     "adora",
     "turn_traj",
     "aspo_shape",
+    "gigpo",
+    "canon_entropy",
+    "hdpo",
+    "copo",
+    "arm",
+    "spae",
+    "e_grpo",
 )
 """Each is a module of `gainful.advantage` with a function of its name, which says the rest in `REGISTRATION`."""
+
+
+NOT_IMPLEMENTED = {
+    "drpo": "arXiv 2510.04474: its loss compares the responses of a group, and no host tells a loss their groups",
+    "r2vpo": "arXiv 2601.03320: its objective is known to us from the abstract alone",
+    "dagrpo": "arXiv 2512.06337: the formula is not known to us",
+}
+"""Methods that are often asked for, and why they are not here."""
 
 
 @hookimpl

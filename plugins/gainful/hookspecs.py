@@ -32,7 +32,7 @@ hookspec = pluggy.HookspecMarker("gainful")
 hookimpl = pluggy.HookimplMarker("gainful")
 
 Scope = Literal["row", "group", "batch"]
-Level = Literal["outcome", "turn"]
+Level = Literal["outcome", "turn", "token"]
 
 
 class RegisterAdvantage(Protocol):
@@ -71,7 +71,8 @@ class RegisterAdvantage(Protocol):
             difference: What differs from the source, for the methods table.
             tier: Place in our own order of work; None for third parties.
             scope: What one row's advantage depends on besides the row: nothing, its group or the batch.
-            level: Whether all tokens of a row share one value (`outcome`) or those of a turn do (`turn`).
+            level: Whether all tokens of a row share one value (`outcome`), those of a turn do (`turn`), or neither
+                (`token`).
             keeps_all_wrong: True if groups without a right response carry signal, so nothing may filter them out.
             maps_reward: True if the row sum is compared with a threshold or mapped, so nothing may be added to it.
             ties_by_row_order: True if rows that tie in something, such as length, are told apart by their order.

@@ -1,26 +1,50 @@
 """What the catalogue remembers about each name and each plug-in."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Literal
 
 from gainful.config import Options
 from gainful.hookspecs import Level, Scope
 
-__all__ = ["SIGNAL_SHAPES", "EstimatorSpec", "FactorySpec", "Plugin", "PluginFailure"]
+__all__ = ["SIGNALS", "EstimatorSpec", "FactorySpec", "Plugin", "PluginFailure", "Signal"]
 
-SIGNAL_SHAPES = {
-    "success": "bool [B]",
-    "tool_position": "int64 [B]",
-    "turn_rewards": "float [B, T]",
-    "turn_valid": "bool [B]",
-    "entropy": "float [B, T]",
-    "values": "float [B, T]",
-    "old_log_probs": "float [B, T]",
-    "answer_ids": "int64 [B]",
-    "tool_calls": "int64 [B]",
-}
-"""Dtype and shape of the signals that have a common name; a plug-in may need others."""
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """An input of estimators beyond rewards, mask and group ids."""
+
+    dtype: Literal["bool", "int64", "float"]
+    place: Literal["row", "turn", "token"]
+    """What it has one value for. In a tensor the value of a turn stands on the turn's first token."""
+    names_things: bool = False
+    """True for ids: whatever is equal shares a number, and what is not there is -1."""
+
+    def __str__(self) -> str:
+        return f"{self.dtype} [B]" if self.place == "row" else f"{self.dtype} [B, T]"
+
+
+SIGNALS: Mapping[str, Signal] = MappingProxyType(
+    {
+        "anchor_ids": Signal("int64", "turn", names_things=True),
+        "answer_ids": Signal("int64", "row", names_things=True),
+        "entity_match": Signal("float", "row"),
+        "entropy": Signal("float", "token"),
+        "format_ok": Signal("bool", "row"),
+        "old_log_probs": Signal("float", "token"),
+        "prompt_confidence": Signal("float", "row"),
+        "step_acc": Signal("float", "token"),
+        "step_conf": Signal("float", "token"),
+        "success": Signal("bool", "row"),
+        "tool_calls": Signal("int64", "row"),
+        "tool_position": Signal("int64", "row"),
+        "turn_rewards": Signal("float", "turn"),
+        "turn_valid": Signal("bool", "row"),
+        "values": Signal("float", "token"),
+    }
+)
+"""Signals that have a common name; a plug-in may need others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,9 +12,42 @@ from gainful.errors import MissingInputError
 from gainful.testing import check_advantage
 
 
+def turn_ends(mask):
+    after = torch.nn.functional.pad(mask[:, 1:] != 0, (0, 1))
+    return (mask != 0) & ~after
+
+
+def turn_starts(mask):
+    return turn_ends(mask.flip(1)).flip(1)
+
+
+def by_length(mask, kinds):
+    """[B] int64 that differ between rows of different lengths, as long as there are few kinds of lengths."""
+    return (mask != 0).sum(dim=1) % kinds
+
+
+SIGNALS = {
+    "anchor_ids": lambda mask: (turn_starts(mask).cumsum(1) % 2).masked_fill(~turn_starts(mask), -1),
+    "answer_ids": lambda mask: by_length(mask, 3) - 1,
+    "entity_match": lambda mask: by_length(mask, 5) / 4,
+    "entropy": lambda mask: (mask != 0).sum(dim=1, keepdim=True).expand_as(mask) / 7,
+    "old_log_probs": lambda mask: -((mask != 0).cumsum(1) % 4) / 3,
+    "prompt_confidence": lambda mask: by_length(mask, 4) / 4,
+    "step_acc": lambda mask: torch.where(turn_ends(mask), 1 / turn_starts(mask).cumsum(1), torch.nan),
+    "step_conf": lambda mask: torch.where(turn_ends(mask), turn_starts(mask).cumsum(1) % 2, torch.nan).float(),
+    "tool_calls": lambda mask: by_length(mask, 4),
+    "turn_rewards": lambda mask: turn_starts(mask).cumsum(1) * turn_starts(mask) / 2,
+}
+"""Made from the mask, so that they move with rows and padding."""
+REQUIRED_OPTIONS = {"arm": {"alpha": 0.5}, "spae": {"weight": 0.5, "damping": 0.5}}
+
+
 @pytest.mark.parametrize("spec", list_estimators(), ids=lambda spec: spec.name)
 def test_estimator_keeps_the_contract(spec):
-    check_advantage(spec)
+    def signals(batch):
+        return {name: SIGNALS[name](batch.response_mask) for name in spec.needs}
+
+    check_advantage(spec, signals=signals, config=spec.config_cls(**REQUIRED_OPTIONS.get(spec.name, {})))
 
 
 @pytest.mark.parametrize("spec", list_estimators(), ids=lambda spec: spec.name)

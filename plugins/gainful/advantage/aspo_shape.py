@@ -6,10 +6,9 @@ from torch import Tensor
 
 from gainful.advantage.group_relative import group_relative
 from gainful.advantage.groups import Groups, group_rows
-from gainful.advantage.rows import broadcast, check_config, check_success, outcome_scores
+from gainful.advantage.rows import broadcast, check_config, check_signal, check_success, outcome_scores
 from gainful.advantage.turns import find_turns
 from gainful.advantage.types import Advantages, OutcomeOptions, Registration
-from gainful.errors import ShapeError
 
 __all__ = ["AspoShapeConfig", "aspo_shape"]
 
@@ -85,11 +84,7 @@ def _tool_use(response_mask: Tensor, tool_position: Tensor | None) -> tuple[Tens
     end[turns.row[turns.is_last]] = turns.end[turns.is_last]
     if tool_position is None:
         return position - begin, end - begin, turns.count > 1
-    if tool_position.shape != (num_rows,) or tool_position.dtype != torch.int64:
-        raise ShapeError(
-            f"aspo_shape: tool_position must be int64 [{num_rows}], got "
-            f"{str(tool_position.dtype).removeprefix('torch.')} {list(tool_position.shape)}"
-        )
+    check_signal("aspo_shape", "tool_position", tool_position, torch.int64, (num_rows,))
     return tool_position, end - begin, tool_position >= 0
 
 

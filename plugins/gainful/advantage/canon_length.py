@@ -61,20 +61,37 @@ def canon_length(
     check_config("canon_length", config, CanonLengthConfig)
     scores = outcome_scores("canon_length", rewards, response_mask, group_ids)
     values = conditional_advantage(
-        scores, row_lengths(response_mask), group_rows(group_ids), weight=config.inter_weight, bias=config.length_bias
+        scores,
+        row_lengths(response_mask),
+        group_rows(group_ids),
+        inter_weight=config.inter_weight,
+        high_factor=config.length_bias,
     )
     return broadcast(values / config.divide_by, response_mask, rewards)
 
 
-def conditional_advantage(scores: Tensor, metric: Tensor, groups: Groups, *, weight: float, bias: float) -> Tensor:
-    """[B] float64: scores [B] compared between the halves of each group with low and with high metric [B]."""
+def conditional_advantage(
+    scores: Tensor,
+    metric: Tensor,
+    groups: Groups,
+    *,
+    inter_weight: float,
+    low_factor: float = 1.0,
+    high_factor: float = 1.0,
+) -> Tensor:
+    """[B] float64: scores [B] compared between the halves of each group with low and with high metric [B].
+
+    In comparisons between halves the scores of each half count by its factor.
+    """
     num_low = groups.size // 2
     high = groups.rank(metric) >= num_low[groups.index]
     mean_low = (groups.total(scores.masked_fill(high, 0.0)) / num_low.clamp(min=1))[groups.index]
     mean_high = (groups.total(scores.masked_fill(~high, 0.0)) / (groups.size - num_low))[groups.index]
-    between = torch.where(high, bias * scores - mean_low, scores - bias * mean_high)
+    between = torch.where(
+        high, high_factor * scores - low_factor * mean_low, low_factor * scores - high_factor * mean_high
+    )
     within = scores - torch.where(high, mean_high, mean_low)
-    values = weight * between + (1 - weight) * within
+    values = inter_weight * between + (1 - inter_weight) * within
     return values.masked_fill((groups.size == 1)[groups.index], 0.0)
 
 

@@ -4,7 +4,7 @@ The result is the only tensor of the size of the batch that an outcome method ma
 rewards as a whole would cost more time and memory than everything else.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -16,8 +16,11 @@ from gainful.errors import ConfigError, InputError, ShapeError
 __all__ = [
     "broadcast",
     "check_config",
+    "check_finite",
     "check_shapes",
+    "check_signal",
     "check_success",
+    "masked_means",
     "outcome_scores",
     "row_blocks",
     "row_lengths",
@@ -37,8 +40,20 @@ def check_config(where: str, config: Options, expected: type[Options]) -> None:
 
 def check_success(where: str, success: Tensor | None, num_rows: int) -> None:
     """Refuse a `success` signal that is not one bool a row."""
-    if success is not None and (success.dtype != torch.bool or success.shape != (num_rows,)):
-        raise ShapeError(f"{where}: success must be bool [{num_rows}], got {_describe(success)}")
+    if success is not None:
+        check_signal(where, "success", success, torch.bool, (num_rows,))
+
+
+def check_signal(where: str, name: str, signal: Tensor, dtype: torch.dtype, shape: Sequence[int]) -> None:
+    """Refuse a signal of another shape or dtype; `torch.float32` stands for any float.
+
+    Raises:
+        ShapeError: Names the method, the signal, what was expected and what was found.
+    """
+    fits = signal.is_floating_point() if dtype == torch.float32 else signal.dtype == dtype
+    if not fits or signal.shape != tuple(shape):
+        kind = "float" if dtype == torch.float32 else _name(dtype)
+        raise ShapeError(f"{where}: {name} must be {kind} {list(shape)}, got {_describe(signal)}")
 
 
 def outcome_scores(where: str, rewards: Tensor, response_mask: Tensor, group_ids: Tensor) -> Tensor:
@@ -84,6 +99,31 @@ def row_lengths(response_mask: Tensor) -> Tensor:
     """[B] int64: number of policy tokens of each row."""
     counts = [_indicator(response_mask[rows], torch.float32).sum(dim=1) for rows in row_blocks(response_mask)]
     return torch.cat(counts).long() if counts else response_mask.new_zeros(0, dtype=torch.int64)
+
+
+def masked_means(where: str, name: str, tokens: Tensor, response_mask: Tensor) -> Tensor:
+    """[B] float64: mean of a signal [B, T] over each row's policy tokens; 0 for a row without any.
+
+    Raises:
+        ShapeError: The signal is no float tensor of the shape of the mask.
+        InputError: It is not finite on a policy token.
+    """
+    check_signal(where, name, tokens, torch.float32, response_mask.shape)
+    means = tokens.new_zeros(len(tokens), dtype=torch.float64)
+    for rows in row_blocks(tokens):
+        policy = response_mask[rows] != 0
+        sums = torch.where(policy, tokens[rows], 0.0).sum(dim=1, dtype=torch.float64)
+        means[rows] = sums / policy.sum(dim=1).clamp(min=1)
+    check_finite(where, name, means)
+    return means
+
+
+def check_finite(where: str, name: str, by_row: Tensor) -> None:
+    """Refuse a signal whose values or sums by row [B] are not all finite."""
+    finite = torch.isfinite(by_row)
+    if not finite.all():
+        row = int((~finite).nonzero()[0])
+        raise InputError(f"{where}: {name} must be finite on policy tokens, got {by_row[row]:g} in row {row}")
 
 
 def _indicator(response_mask: Tensor, dtype: torch.dtype) -> Tensor:
@@ -134,4 +174,8 @@ def check_shapes(where: str, rewards: Tensor, response_mask: Tensor, group_ids: 
 
 
 def _describe(tensor: Tensor) -> str:
-    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
+    return f"{_name(tensor.dtype)} {list(tensor.shape)}"
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

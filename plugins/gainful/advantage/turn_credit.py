@@ -13,7 +13,7 @@ from gainful.advantage.groups import group_rows
 from gainful.advantage.ngrpo import NgrpoConfig, ngrpo
 from gainful.advantage.nsr import NsrConfig, nsr
 from gainful.advantage.psr import PsrConfig, psr
-from gainful.advantage.rows import broadcast, check_config, check_shapes, outcome_scores, row_sums
+from gainful.advantage.rows import broadcast, check_config, check_shapes, check_signal, outcome_scores, row_sums
 from gainful.advantage.turns import Turns, find_turns
 from gainful.advantage.types import Advantages, Registration
 from gainful.advantage.w_reinforce import WReinforceConfig, w_reinforce
@@ -181,11 +181,7 @@ def _known_turns(turns: Turns, turn_valid: Tensor | None) -> Tensor:
     """[S] bool: turns of rows whose turn rewards are known."""
     if turn_valid is None:
         return torch.ones_like(turns.row, dtype=torch.bool)
-    if turn_valid.dtype != torch.bool or turn_valid.shape != turns.count.shape:
-        raise ShapeError(
-            f"turn_credit: turn_valid must be bool {list(turns.count.shape)}, got "
-            f"{str(turn_valid.dtype).removeprefix('torch.')} {list(turn_valid.shape)}"
-        )
+    check_signal("turn_credit", "turn_valid", turn_valid, torch.bool, turns.count.shape)
     return turn_valid[turns.row]
 
 

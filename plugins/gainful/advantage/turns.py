@@ -12,7 +12,7 @@ from torch import Tensor
 from gainful.advantage.groups import group_rows
 from gainful.advantage.rows import row_blocks
 
-__all__ = ["Turns", "find_turns"]
+__all__ = ["Turns", "find_turns", "steps_before"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +102,20 @@ def find_turns(response_mask: Tensor) -> Turns:
     row, start, end = (torch.cat(part) for part in zip(*found, strict=True)) if found else _no_turns(response_mask)
     count = torch.bincount(row, minlength=num_rows)
     return Turns(row, start, end, count.cumsum(0) - count, count, num_tokens)
+
+
+def steps_before(ends: Tensor) -> Turns:
+    """The steps that end at the true tokens of ends [B, T] bool: each begins where the one before it ended.
+
+    Tokens after the last end belong to no step.
+    """
+    found = [(ends[rows].nonzero(), rows.start) for rows in row_blocks(ends)]
+    places = torch.cat([place + place.new_tensor([start, 0]) for place, start in found]) if found else ends.nonzero()
+    row, end = places[:, 0], places[:, 1] + 1
+    count = torch.bincount(row, minlength=len(ends))
+    first = count.cumsum(0) - count
+    is_first = torch.arange(len(row), device=row.device) == first[row]
+    return Turns(row, end.roll(1).masked_fill(is_first, 0), end, first, count, ends.shape[1])
 
 
 def _borders(mask: Tensor, first_row: int) -> tuple[Tensor, Tensor, Tensor]:

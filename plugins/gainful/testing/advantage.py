@@ -54,13 +54,20 @@ def random_batch(
 
 
 def check_advantage(
-    spec: EstimatorSpec, *, signals: Signals | None = None, num_batches: int = 20, seed: int = 0
+    spec: EstimatorSpec,
+    *,
+    signals: Signals | None = None,
+    config: Options | None = None,
+    num_batches: int = 20,
+    seed: int = 0,
 ) -> None:
     """Check one estimator against the contract of `gainful.advantage.Estimator`.
 
     Args:
         spec: The entry to check: `catalog().advantage("acme")`.
-        signals: Makes the inputs in `spec.needs` for a batch; required if there are any.
+        signals: Makes the inputs in `spec.needs` for a batch, each row's from that row's mask alone; required if there
+            are any.
+        config: The options to call it with; the defaults of `spec.config_cls` if not given.
         num_batches: Random batches per check.
         seed: Of the random batches.
 
@@ -70,7 +77,7 @@ def check_advantage(
     """
     if spec.needs and signals is None:
         raise MissingInputError(f"check_advantage: {spec.name!r} needs {spec.needs}; pass signals=")
-    case = _Case(spec, signals or (lambda batch: {}))
+    case = _Case(spec, signals or (lambda batch: {}), config if config is not None else spec.config_cls())
     for clause in (_refuses_bad_input, _takes_empty_and_single_rows, _freezes_its_config):
         clause(case)
     generator = torch.Generator().manual_seed(seed)
@@ -84,6 +91,7 @@ def check_advantage(
 class _Case:
     spec: EstimatorSpec
     signals: Signals
+    config: Options
 
     def call(self, batch: Batch, config: Options | None = None) -> Tensor:
         out = self.outputs(batch, config)
@@ -94,7 +102,7 @@ class _Case:
             batch.rewards,
             batch.response_mask,
             batch.group_ids,
-            config=config if config is not None else self.spec.config_cls(),
+            config=config if config is not None else self.config,
             **self.signals(batch),
         )
 
@@ -261,14 +269,14 @@ def _refuses_signals_and_configs(case: _Case, good: Batch) -> None:
         raise AssertionError(f"check_advantage({case.spec.name!r}): options of another method must raise ConfigError")
     signals = {**case.signals(good), "no_such_signal": good.rewards}
     try:
-        case.spec.fn(good.rewards, good.response_mask, good.group_ids, config=case.spec.config_cls(), **signals)
+        case.spec.fn(good.rewards, good.response_mask, good.group_ids, config=case.config, **signals)
     except (MissingInputError, TypeError):
         return
     raise AssertionError(f"check_advantage({case.spec.name!r}): an unknown signal must raise TypeError")
 
 
 def _freezes_its_config(case: _Case) -> None:
-    config = case.spec.config_cls()
+    config = case.config
     again = case.spec.config_cls.model_validate(config.model_dump())
     case.require(again == config, "the options must survive a round trip through a mapping")
     for name in case.spec.config_cls.model_fields:
