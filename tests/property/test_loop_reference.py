@@ -7,18 +7,18 @@ import statistics
 import pytest
 import torch
 
-import gainful.advantage
 from gainful.builtin import ESTIMATORS
+from gainful.catalog import catalog
 from gainful.testing import random_batch
 
 EPSILON = 1e-6
 
 
 class Row:
-    """One response in plain Python: rewards and mask by token, outcome, length, and its turns."""
+    """One response in plain Python: rewards, mask and signals by token, outcome, length, and its turns."""
 
-    def __init__(self, rewards, mask):
-        self.rewards, self.mask = rewards, mask
+    def __init__(self, rewards, mask, signals):
+        self.rewards, self.mask, self.signals = rewards, mask, signals
         self.outcome, self.length = sum(rewards), sum(mask)
         self.right = self.outcome >= 0.5
         self.turns = self._turns()
@@ -40,6 +40,9 @@ class Row:
             if found:
                 found[started[-1] if started else 0].append(reward)
         return found
+
+    def policy_values(self, signal):
+        return [value for value, policy in zip(self.signals[signal], self.mask, strict=True) if policy]
 
     def to_go(self, rewards, gamma):
         return [sum(gamma ** (k - j) * rewards[k] for k in range(j, len(rewards))) for j in range(len(rewards))]
@@ -100,13 +103,21 @@ def a_grae(group, groups):
     return found
 
 
-def canon_length(group, _):
+def canon(group, metric):
     if len(group) == 1:
         return [0.0]
-    short = sorted(range(len(group)), key=lambda index: group[index].length)[: len(group) // 2]
-    mean_short = statistics.fmean(group[index].outcome for index in short)
-    mean_long = statistics.fmean(row.outcome for index, row in enumerate(group) if index not in short)
-    return [row.outcome - (mean_long if index in short else mean_short) for index, row in enumerate(group)]
+    low = sorted(range(len(group)), key=lambda index: metric(group[index]))[: len(group) // 2]
+    mean_low = statistics.fmean(group[index].outcome for index in low)
+    mean_high = statistics.fmean(row.outcome for index, row in enumerate(group) if index not in low)
+    return [row.outcome - (mean_high if index in low else mean_low) for index, row in enumerate(group)]
+
+
+def canon_length(group, _):
+    return canon(group, lambda row: row.length)
+
+
+def canon_entropy(group, _):
+    return canon(group, lambda row: statistics.fmean(row.policy_values("entropy") or [0.0]))
 
 
 def adora(group, _):
@@ -161,17 +172,118 @@ def turn_credit(group, _):
     return found
 
 
+def z_scores(values):
+    return [(value - statistics.fmean(values)) / (std(values) + EPSILON) for value in values]
+
+
+def gigpo(group, _):
+    to_go = []
+    for row in group:
+        own = [0.0] * len(row.turns)
+        for token, reward in enumerate(row.signals["turn_rewards"]):
+            if row.turns:
+                own[max(0, sum(start <= token for start, _ in row.turns) - 1)] += reward
+        to_go.append(row.to_go(own, 0.95))
+    anchors = [[row.signals["anchor_ids"][start] for start, _ in row.turns] for row in group]
+    by_anchor = {}
+    for own, states in zip(to_go, anchors, strict=True):
+        for value, state in zip(own, states, strict=True):
+            by_anchor.setdefault(state, []).append(value)
+    mean = statistics.fmean(row.outcome for row in group)
+    found = []
+    for row, own, states in zip(group, to_go, anchors, strict=True):
+        steps = [
+            value - statistics.fmean(by_anchor[state]) if state >= 0 else 0.0
+            for value, state in zip(own, states, strict=True)
+        ]
+        found.append([row.outcome - mean + step for step in steps])
+    return found
+
+
+def hdpo(group, _):
+    economies = iter(z_scores([1 / (1 + row.signals["tool_calls"]) for row in group if row.right] or [0.0]))
+    return [value + (0.15 * next(economies) if row.right else 0) for row, value in zip(group, grpo(group), strict=True)]
+
+
+def copo(group, groups):
+    answers = [row.signals["answer_ids"] for row in group]
+    shares = [answers.count(answer) / len(answers) for answer in set(answers)]
+    weight = 1 / (1 + math.exp(-20 * (-sum(share * math.log2(share) for share in shares) - 0.5)))
+    rates = [statistics.fmean(row.right for row in other) for other in groups]
+    between = z_scores(rates)[groups.index(group)]
+    return [weight * value + (1 - weight) * between for value in grpo(group)]
+
+
+def arm(group, _):
+    mixed = len({row.right for row in group}) == 2
+    found = []
+    for row, value in zip(group, grpo(group), strict=True):
+        lowest = sorted(row.policy_values("old_log_probs"))[: math.ceil(0.2 * row.length)] or [0.0]
+        gap = row.signals["prompt_confidence"] - math.exp(statistics.fmean(lowest))
+        found.append(value + (0.5 * gap if mixed else 0))
+    return found
+
+
+def spae(group, _):
+    found = []
+    for row, outcome in zip(group, grpo(group), strict=True):
+        values, settled, before, begin = [0.0] * len(row.mask), False, 0.0, 0
+        for token, (conf, acc) in enumerate(zip(row.signals["step_conf"], row.signals["step_acc"], strict=True)):
+            values[token] = outcome * (0.5 if settled else 1)
+            if not math.isnan(conf):
+                potential = 1.5 * acc * conf + 0.5 * acc - conf
+                for place in range(begin, token + 1):
+                    values[place] += 0.5 * (potential - before)
+                settled, before, begin = settled or potential >= 0.9, potential, token + 1
+        found.append(tuple(values))
+    return found
+
+
+def e_grpo(group, _):
+    best = max(row.signals["entity_match"] for row in group) or 1
+    rewards = [1 if row.right else 0.3 * row.signals["entity_match"] / best for row in group]
+    return z_scores([reward * row.signals["format_ok"] for reward, row in zip(rewards, group, strict=True)])
+
+
+def uniform(shape, generator):
+    return torch.rand(shape, generator=generator, dtype=torch.float64)
+
+
+def probes(shape, generator):
+    """Values on every third token or so, the same for all signals of one shape."""
+    probed = (7 * torch.arange(shape[0])[:, None] + 3 * torch.arange(shape[1])) % 4 == 0
+    return uniform(shape, generator).sqrt().masked_fill(~probed, torch.nan)
+
+
+SIGNALS = {
+    "anchor_ids": lambda shape, generator: torch.randint(-1, 3, shape, generator=generator),
+    "answer_ids": lambda shape, generator: torch.randint(-1, 2, shape[:1], generator=generator),
+    "entity_match": lambda shape, generator: uniform(shape[:1], generator),
+    "entropy": uniform,
+    "format_ok": lambda shape, generator: uniform(shape[:1], generator) < 0.8,
+    "old_log_probs": lambda shape, generator: uniform(shape, generator).log(),
+    "prompt_confidence": lambda shape, generator: uniform(shape[:1], generator),
+    "step_acc": probes,
+    "step_conf": probes,
+    "tool_calls": lambda shape, generator: torch.randint(0, 4, shape[:1], generator=generator),
+    "turn_rewards": uniform,
+}
+OPTIONS = {"arm": {"alpha": 0.5}, "spae": {"weight": 0.5, "damping": 0.5}}
 REFERENCES = {
     "agpo": lambda group, _: agpo_values([row.outcome for row in group]),
     "psr": lambda group, _: [float(row.right) for row in group],
     "nsr": lambda group, _: [float(row.right) - 1 for row in group],
     "w_reinforce": lambda group, _: [0.1 if row.right else -1.0 for row in group],
     **{fn.__name__: fn for fn in (ngrpo, bnpo, a_grae, canon_length, adora, aspo_shape, turn_traj, turn_credit)},
+    **{fn.__name__: fn for fn in (gigpo, canon_entropy, hdpo, copo, arm, spae, e_grpo)},
 }
 
 
-def by_loops(reference, batch):
-    rows = [Row(*row) for row in zip(batch.rewards.double().tolist(), batch.response_mask.tolist(), strict=True)]
+def by_loops(reference, batch, signals):
+    columns = {name: signal.tolist() for name, signal in signals.items()}
+    by_row = [{name: column[row] for name, column in columns.items()} for row in range(len(batch.rewards))]
+    tokens = batch.rewards.double().tolist(), batch.response_mask.tolist()
+    rows = [Row(*row) for row in zip(*tokens, by_row, strict=True)]
     ids = batch.group_ids.tolist()
     members = {group: [row for row, other in enumerate(ids) if other == group] for group in ids}
     groups = [[rows[row] for row in group] for group in members.values()]
@@ -179,6 +291,9 @@ def by_loops(reference, batch):
     for places, group in zip(members.values(), groups, strict=True):
         for place, value in zip(places, reference(group, groups), strict=True):
             turns = rows[place].turns
+            if isinstance(value, tuple):  # one value a token
+                expected[place] = torch.tensor(value, dtype=torch.float64) * batch.response_mask[place]
+                continue
             for (start, end), level in zip(
                 turns, value if isinstance(value, list) else [value] * len(turns), strict=True
             ):
@@ -192,10 +307,13 @@ def test_every_built_in_has_a_reference():
 
 @pytest.mark.parametrize("name", REFERENCES)
 def test_agrees_with_a_float64_loop(name):
-    estimator = getattr(gainful.advantage, name)
+    spec = catalog().advantage(name)
+    config = spec.config_cls(**OPTIONS.get(name, {}))
+    wanted = [*spec.needs, *({"format_ok"} & {*spec.optional})]
     generator = torch.Generator().manual_seed(7)
     for _ in range(1000):
         batch = random_batch(generator, num_groups=3, num_tokens=7)
-        expected = by_loops(REFERENCES[name], batch)
-        found = estimator(batch.rewards, batch.response_mask, batch.group_ids).advantages.double()
+        signals = {signal: SIGNALS[signal](batch.response_mask.shape, generator) for signal in wanted}
+        expected = by_loops(REFERENCES[name], batch, signals)
+        found = spec.fn(batch.rewards, batch.response_mask, batch.group_ids, config=config, **signals)[0].double()
         torch.testing.assert_close(found, expected, atol=2e-6, rtol=2e-6)
