@@ -123,7 +123,10 @@ class Ledger:
             return self._check(self._priced(cost), purpose, self._watch.peek(now))
 
     def left(self, now: float | None = None) -> dict[str, int]:
-        """Per limited axis: limit less spent and reserved, in the ledger's integers, negative after an overrun."""
+        """Per limited axis: limit less spent and reserved, in the ledger's integers, negative after an overrun.
+
+        Of seconds only those that have passed are gone: time runs for all open steps at once.
+        """
         with self._lock:
             elapsed = self._watch.peek(now)
             return {axis: limit - self._used(axis, elapsed) for axis, limit in self._limits.items()}
@@ -322,17 +325,20 @@ class Ledger:
         return amounts
 
     def _used(self, axis: str, elapsed: int) -> int:
-        """Spent and reserved. Time runs for all open steps at once, so the latest timeout counts, not the sum."""
+        return elapsed if axis == SECONDS else self._spent.get(axis, 0) + self._reserved.get(axis, 0)
+
+    def _reserved_now(self, axis: str, elapsed: int) -> int:
+        """Time runs for all open steps at once, so the latest timeout counts, not the sum."""
         if axis == SECONDS:
-            return max([elapsed, *(reservation.expires for reservation in self._open.values())])
-        return self._spent.get(axis, 0) + self._reserved.get(axis, 0)
+            return max([elapsed, *(reservation.expires for reservation in self._open.values())]) - elapsed
+        return self._reserved.get(axis, 0)
 
     def _check(self, amounts: Mapping[str, int], purpose: str, elapsed: int) -> Refusal | None:
         """The answer must fit on the axes it asks for, everything else must leave what is held on every axis."""
         for axis in self._order:
             asked = amounts.get(axis, 0)
             held = 0 if purpose == ANSWER else self._held.get(axis, 0)
-            used = held + (elapsed if axis == SECONDS else self._used(axis, elapsed))
+            used = held + self._used(axis, elapsed)
             limit = self._limits[axis]
             late = axis == SECONDS and elapsed >= limit
             untouched = purpose == ANSWER and not asked
@@ -367,9 +373,9 @@ class Ledger:
         return overruns
 
     def _axis_use(self, axis: str, elapsed: int) -> AxisUse:
-        limit, used = self._limits[axis], self._used(axis, elapsed)
         spent = elapsed if axis == SECONDS else self._spent.get(axis, 0)
-        amounts = {"limit": limit, "spent": spent, "reserved": used - spent, "left": max(0, limit - used)}
+        reserved, limit = self._reserved_now(axis, elapsed), self._limits[axis]
+        amounts = {"limit": limit, "spent": spent, "reserved": reserved, "left": max(0, limit - spent - reserved)}
         return AxisUse(axis=axis, **{name: to_units(axis, amount) for name, amount in amounts.items()})
 
 

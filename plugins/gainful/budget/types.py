@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationInfo, field_validator, model_validator
 
-from gainful.budget.axes import AXES, MONEY, Amount, from_units, tool_axis
+from gainful.budget.axes import AXES, MICRO, MONEY, Amount, from_units, tool_axis
 from gainful.budget.levels import BUDGET_LEVELS
 from gainful.config import Options
 from gainful.errors import ConfigError, did_you_mean
@@ -30,6 +30,7 @@ __all__ = [
 ANSWER = "answer"
 """The one purpose that may draw on the answer reserve."""
 
+_ABSURD = MICRO**3  # no report is that large, and JSON readers lose digits beyond
 _COUNTS = ("output_tokens", "input_tokens", "cached_input_tokens", "tool_calls", "llm_calls")
 
 UsageSource = Literal["reported", "estimated", "full_reservation"]
@@ -144,7 +145,7 @@ class Cost(Record):
 class Usage(Record):
     """What a step really took, as the provider reports it. None is unknown and is charged in full.
 
-    A negative or non-finite number, or one that is no number at all, is no report: it counts as unknown.
+    A negative, non-finite or absurd number, or what is no number at all, is no report: it counts as unknown.
     """
 
     output_tokens: int | None = None
@@ -160,9 +161,13 @@ class Usage(Record):
     @field_validator(*_COUNTS, "money", mode="before")
     @classmethod
     def _impossible_is_unknown(cls, value: Any, info: ValidationInfo) -> int | float | None:
-        if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value) or value < 0:
+        if not _is_possible(value):
             return None
-        return float(value) if info.field_name == "money" else int(math.ceil(value))
+        return float(value) if info.field_name == "money" else math.ceil(value)
+
+
+def _is_possible(amount: Any) -> bool:
+    return isinstance(amount, Real) and not isinstance(amount, bool) and bool(0 <= amount < _ABSURD)  # type: ignore[operator]
 
 
 class Reservation(Record):
