@@ -15,8 +15,12 @@ from gainful.errors import MissingInputError, ShapeError
 from gainful_verl import stats
 from gainful_verl.options import read
 from gainful_verl.preflight import check
+from gainful_verl.signals import current
 
-__all__ = ["PADDING_UID", "as_verl", "group_ids"]
+__all__ = ["HOST_FUNCTIONS", "PADDING_UID", "as_verl", "group_ids"]
+
+HOST_FUNCTIONS = ("base",)
+"""Optional inputs that are functions of verl's own, and no signals."""
 
 PADDING_UID = "pad"
 """How the uids of verl's padding rows begin (`verl.trainer.ppo.padding_utils`)."""
@@ -33,15 +37,20 @@ def as_verl(spec: EstimatorSpec) -> Callable[..., tuple[Tensor, Tensor]]:
         index: Any = None,
         **_unused: Any,
     ) -> tuple[Tensor, Tensor]:
-        check(config, spec)
+        carried = current()
+        signals = carried.rows_of(index) if carried is not None else {}
+        check(config, spec, signals)
         adapter, options = read(config, spec)
         rows = token_level_rewards, response_mask, group_ids(index, token_level_rewards)
         uids = np.asarray(index)
         if spec.scope != "batch" and not adapter.log_stats:  # padding is a group of its own: harmless here
-            return spec.fn(*rows, config=options, **_host_functions(spec, options, config, uids))
+            return spec.fn(*rows, config=options, **signals, **_host_functions(spec, options, config, uids))
         keep = _is_response(uids, response_mask)
-        kept = rows if keep.all() else tuple(part[torch.from_numpy(keep).to(part.device)] for part in rows)
-        result = spec.fn(*kept, config=options, **_host_functions(spec, options, config, uids[keep]))
+        if not keep.all():
+            chosen = torch.from_numpy(keep).to(response_mask.device)
+            signals = {name: signal[chosen] for name, signal in signals.items()}
+        kept = rows if keep.all() else tuple(part[chosen] for part in rows)
+        result = spec.fn(*kept, config=options, **signals, **_host_functions(spec, options, config, uids[keep]))
         if adapter.log_stats:
             stats.report(spec, result[0], *kept, options)
         return result if keep.all() else _with_padding(result[0], keep, response_mask)

@@ -11,6 +11,8 @@ logger = logging.getLogger("gainful.verl")
 
 REGISTRY_MODULE = "verl.trainer.ppo.core_algos"
 """Holds verl's table of estimators; whoever computes an advantage has imported it."""
+TRAINERS_MODULE = "verl.trainer.ppo.v1"
+"""Holds verl's table of trainers; imported where one of them is about to be looked up."""
 DRIVER_MODULE = "verl.trainer.constants_ppo"
 """Imported by verl's main programs before hydra composes their configuration, and by no worker."""
 
@@ -23,6 +25,13 @@ def _register(_module: object) -> None:
         register()
     except Exception:
         logger.exception("gainful: no advantage estimator was registered in verl; 'gainful doctor verl' says more")
+
+
+def _add_trainers(_module: object) -> None:
+    try:
+        import gainful_verl.trainer  # noqa: F401  (its import registers)
+    except Exception:
+        logger.exception("gainful: no trainer mode was registered in verl; 'gainful doctor verl' says more")
 
 
 def _watch_driver(_module: object) -> None:
@@ -41,6 +50,7 @@ try:
 
     hosts.require("verl")
     register_post_import_hook(_register, REGISTRY_MODULE)
+    register_post_import_hook(_add_trainers, TRAINERS_MODULE)
     register_post_import_hook(_watch_driver, DRIVER_MODULE)
 except Exception:
     logger.exception("gainful is not available in verl; 'gainful doctor verl' says more")

@@ -16,6 +16,7 @@ def findings() -> Iterator[Finding]:
 
     from gainful_verl.adapt import as_verl
     from gainful_verl.lookup import holder
+    from gainful_verl.modes import MODES
     from gainful_verl.register import registered
 
     policy = os.environ.get(POLICY_VARIABLE, "auto").strip().lower()
@@ -35,7 +36,8 @@ def findings() -> Iterator[Finding]:
         if holder(name) is not as_verl(spec):
             yield Finding(name, "problem", f"verl's look-up finds another function: {holder(name)}", "")
         elif spec.needs:
-            yield Finding(name, "note", f"refused at start: verl passes no {', '.join(spec.needs)}")
+            route = f"algorithm.adv_estimator={name} trainer.v1.trainer_mode={next(iter(MODES))}"
+            yield Finding(name, "ok", f"{route}, needs {', '.join(spec.needs)}")
         else:
             yield Finding(name, "ok", f"algorithm.adv_estimator={name}")
 

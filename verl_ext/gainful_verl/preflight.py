@@ -6,14 +6,15 @@ of defence, whenever verl calls an estimator.
 
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
 from gainful.catalog import EstimatorSpec, catalog
 from gainful.errors import ConfigError, GainfulError, MissingInputError, did_you_mean
-from gainful.specs import SIGNAL_SHAPES
+from gainful.specs import SIGNALS
 from gainful_verl.lookup import holder
+from gainful_verl.modes import MODES
 from gainful_verl.options import SECTION, read
 
 __all__ = ["PASSED", "check", "check_run", "main"]
@@ -24,27 +25,47 @@ PASSED = ("token_level_rewards", "response_mask", "config", "index")
 """What verl passes to an estimator that is registered by name."""
 
 
-def check(algorithm: Any, spec: EstimatorSpec) -> None:
+def check(algorithm: Any, spec: EstimatorSpec, carried: Collection[str] = ()) -> None:
     """Refuse options and settings of `config.algorithm` under which `spec` would compute something else.
 
     Args:
         algorithm: verl's `config.algorithm`, or None.
         spec: The chosen estimator.
+        carried: Signals that the trainer hands over.
 
     Raises:
-        MissingInputError: The estimator needs a signal that verl does not pass.
+        MissingInputError: The estimator needs a signal that nobody hands over.
         ConfigError: A setting of verl contradicts the method; names the key to change.
     """
-    if spec.needs:
-        fitting = [other.name for other in catalog().advantages.values() if not other.needs]
-        signals = ", ".join(f"{name!r} {SIGNAL_SHAPES.get(name, '')}".rstrip() for name in spec.needs)
-        raise MissingInputError(
-            f"gainful: estimator {spec.name!r} needs signal {signals}; verl {version('verl')} "
-            f"passes only {', '.join(PASSED)}. Choose one of {', '.join(fitting)}"
-        )
+    missing = [name for name in spec.needs if name not in carried]
+    if missing:
+        raise MissingInputError(_no_signal(spec, missing))
     reasons = list(_refusals(algorithm if algorithm is not None else {}, spec))
     if reasons:
         raise ConfigError(f"gainful: estimator {spec.name!r} refuses this configuration: {'; '.join(reasons)}")
+
+
+def _no_signal(spec: EstimatorSpec, missing: Sequence[str]) -> str:
+    fitting = [other.name for other in catalog().advantages.values() if not other.needs]
+    signals = ", ".join(f"{name!r} {SIGNALS.get(name, '')}".rstrip() for name in missing)
+    return (
+        f"gainful: estimator {spec.name!r} needs signal {signals}; verl {version('verl')} passes only "
+        f"{', '.join(PASSED)}. Use trainer.v1.trainer_mode={next(iter(MODES))}, which carries signals, or choose one "
+        f"of {', '.join(fitting)}"
+    )
+
+
+def _carried_by(config: Any, spec: EstimatorSpec) -> Collection[str]:
+    """The signals that the trainer of a run will hand over; what an agent loop adds shows at the first update only."""
+    if not _get(config, "trainer", "use_v1") or _get(config, "trainer", "v1", "trainer_mode") not in MODES:
+        return ()
+    bypass = _get(config, "algorithm", "rollout_correction", "bypass_mode")
+    if bypass and "entropy" in spec.needs:
+        raise ConfigError(
+            f"gainful: estimator {spec.name!r} needs the entropy, which verl computes with the old log-probabilities, "
+            "and algorithm.rollout_correction.bypass_mode=true skips both; set it to false"
+        )
+    return spec.needs
 
 
 def _refusals(algorithm: Any, spec: EstimatorSpec) -> Iterator[str]:
@@ -95,7 +116,7 @@ def check_run(config: Any, known: Mapping[str, EstimatorSpec]) -> EstimatorSpec 
     name = str(getattr(algorithm.adv_estimator, "value", algorithm.adv_estimator))
     spec = known.get(name)
     if spec is not None:
-        check(algorithm, spec)
+        check(algorithm, spec, _carried_by(config, spec))
         read(algorithm, spec)
     elif algorithm.get("gainful") is not None:
         raise ConfigError(
