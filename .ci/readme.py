@@ -8,8 +8,10 @@ import re
 import sys
 from pathlib import Path
 
+from gainful.builtin import NOT_IMPLEMENTED
 from gainful.catalog import list_estimators
 from gainful.hosts import HOSTS, check
+from gainful.policy_loss.aspo_flip import REGISTRATION as ASPO_FLIP
 
 README = Path(__file__).parents[1] / "README.md"
 GIVES = {
@@ -33,6 +35,11 @@ def methods() -> str:
         if spec.plugin == "builtin":
             needs = ", ".join(spec.needs) or "-"
             rows.append(f"| `{spec.name}` | {spec.source} | {needs} | {spec.evidence} | {spec.difference} |")
+    loss = ASPO_FLIP
+    rows.append(f"| `aspo_flip` (a policy loss) | {loss['source']} | - | {loss['evidence']} | {loss['difference']} |")
+    for name, reason in NOT_IMPLEMENTED.items():
+        source, _, why = reason.partition(": ")
+        rows.append(f"| `{name}` | {source} | | | not implemented, because {why} |")
     return "\n".join(rows)
 
 

@@ -33,11 +33,11 @@ ESTIMATORS = (
 
 
 NOT_IMPLEMENTED = {
-    "drpo": "arXiv 2510.04474: its loss compares the responses of a group, and no host tells a loss their groups",
-    "r2vpo": "arXiv 2601.03320: its objective is known to us from the abstract alone",
-    "dagrpo": "arXiv 2512.06337: the formula is not known to us",
+    "drpo": "arXiv 2510.04474: its loss compares the responses of a group, and verl tells a loss no group ids",
+    "r2vpo": "arXiv 2601.03320: its objective is not confirmed by a source we could read",
+    "dagrpo": "arXiv 2512.06337: its formula is not confirmed by a source we could read",
 }
-"""Methods that are often asked for, and why they are not here."""
+"""Methods that are often asked for: their source, and why they are not here."""
 
 
 @hookimpl

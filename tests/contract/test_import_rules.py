@@ -11,8 +11,8 @@ REPOSITORY = Path(__file__).parents[2]
 HOSTS = {"gainful_verl": "verl", "gainful_llamaindex": "llama_index", "gainful_vllm": "vllm"}
 ADAPTERS = {name: next(REPOSITORY.glob(f"*/{name}")) for name in HOSTS}
 CORE = REPOSITORY / "plugins/gainful"
-SUBJECTS = ("advantage", "infogain", "budget", "sparkv")
-NEEDS_TORCH = ("advantage", "testing/advantage.py", "sparkv/codec.py", "testing/__init__.py")
+SUBJECTS = ("advantage", "policy_loss", "infogain", "budget", "sparkv")
+NEEDS_TORCH = ("advantage", "policy_loss", "testing/advantage.py", "sparkv/codec.py", "testing/__init__.py")
 
 
 def imports_of(path):

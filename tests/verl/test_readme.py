@@ -16,7 +16,8 @@ def test_command_is_accepted(fresh, command):
     arguments = shlex.split(command.replace("verl.trainer.main_ppo", "gainful_verl.preflight"))[1:]
     status, output = fresh(*arguments)
     assert status == 0, output
-    assert "algorithm.gainful.delta=0.5" in output
+    for option in re.findall(r"algorithm\.(?:gainful|adv_estimator)\S*", command):
+        assert option in output
 
 
 @pytest.mark.parametrize(("command", "expected"), CONSOLE)
@@ -34,5 +35,5 @@ def test_console_prints_what_is_shown(fresh, command, expected):
 
 
 def test_there_is_something_to_run():
-    assert len(COMMANDS) == 2
+    assert len(COMMANDS) == 3
     assert len(CONSOLE) == 1

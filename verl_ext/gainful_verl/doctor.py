@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 
 from gainful.doctor import Finding, answer
+from gainful_verl.modes import MODES
 
 __all__ = ["findings"]
 
@@ -16,7 +17,6 @@ def findings() -> Iterator[Finding]:
 
     from gainful_verl.adapt import as_verl
     from gainful_verl.lookup import holder
-    from gainful_verl.modes import MODES
     from gainful_verl.register import registered
 
     policy = os.environ.get(POLICY_VARIABLE, "auto").strip().lower()
@@ -36,10 +36,40 @@ def findings() -> Iterator[Finding]:
         if holder(name) is not as_verl(spec):
             yield Finding(name, "problem", f"verl's look-up finds another function: {holder(name)}", "")
         elif spec.needs:
-            route = f"algorithm.adv_estimator={name} trainer.v1.trainer_mode={next(iter(MODES))}"
-            yield Finding(name, "ok", f"{route}, needs {', '.join(spec.needs)}")
+            yield Finding(name, "ok", f"algorithm.adv_estimator={name}, under a trainer mode below")
         else:
             yield Finding(name, "ok", f"algorithm.adv_estimator={name}")
+    yield from _losses()
+    yield from _trainer_modes()
+
+
+def _losses() -> Iterator[Finding]:
+    from verl.trainer.ppo.core_algos import get_policy_loss_fn
+
+    from gainful_verl.policy_loss import LOSSES
+
+    for name, loss in LOSSES.items():
+        found = get_policy_loss_fn(name)
+        if found is loss:
+            yield Finding(name, "ok", f"actor_rollout_ref.actor.policy_loss.loss_mode={name}")
+        else:
+            yield Finding(name, "note", f"verl has one of this name; ours is loss_mode=gainful_{name}")
+
+
+def _trainer_modes() -> Iterator[Finding]:
+    """Trainer modes, which carry signals; looked up as verl's main program does."""
+    try:
+        from verl.trainer.ppo.v1 import get_trainer_cls
+    except ImportError as error:
+        yield Finding("trainer modes", "problem", f"verl's own trainers cannot be imported: {error}", "pip check")
+        return
+    for name in MODES:
+        try:
+            get_trainer_cls(name)
+        except ValueError as error:
+            yield Finding(name, "problem", str(error), "python -c 'import verl.trainer.ppo.v1'")
+        else:
+            yield Finding(name, "ok", f"trainer.v1.trainer_mode={name}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Puts every estimator of the catalogue into verl's own table, once per process.
+"""Puts every estimator of the catalogue, and our policy losses, into verl's own tables, once per process.
 
 verl's table is imported inside the functions: its import is what makes `autoload` import this module.
 """
@@ -11,6 +11,7 @@ from gainful.catalog import EstimatorSpec, catalog
 from gainful.errors import MissingExtraError
 from gainful_verl.adapt import as_verl
 from gainful_verl.lookup import holder
+from gainful_verl.policy_loss import register_losses
 
 __all__ = ["register", "registered"]
 
@@ -43,6 +44,7 @@ def register() -> Mapping[str, EstimatorSpec]:
         name = _free_name(spec.name)
         register_adv_est(name)(as_verl(spec))
         _registered[name] = spec
+    register_losses()
     logger.info("gainful: registered in verl: %s", ", ".join(_registered))
     return registered()
 
