@@ -68,7 +68,7 @@ def fetch(batch: Any, needs: Sequence[str], optional: Sequence[str] = ()) -> Car
     data = transfer_queue.kv_batch_get(
         keys=batch.keys, partition_id=batch.partition_id, select_fields=["uid", "response_mask", *columns]
     ).to_padded_tensor()
-    uids = np.array(data["uid"].tolist(), dtype=object)
+    uids = np.array(list(data["uid"]), dtype=object)
     tensors = {name: data[name] for name in columns}
     wanted = [name for name in (*needs, *optional) if name not in COLUMNS]
     if wanted:
