@@ -1,0 +1,158 @@
+"""What a guarded agent does in the three places where LlamaIndex calls an agent. The host's loop is left alone."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from llama_index.core.agent.workflow.workflow_events import AgentOutput, ToolCallResult
+from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.memory import BaseMemory
+from llama_index.core.tools import AsyncBaseTool
+
+from gainful.budget import ControllerConfig, Refusal
+from gainful.budget.axes import SECONDS
+from gainful_llamaindex.adapt import input_tokens_of, usage_of
+from gainful_llamaindex.admission import admit
+from gainful_llamaindex.events import BudgetedAgentOutput
+from gainful_llamaindex.last_words import fallback_text, keep_turn
+from gainful_llamaindex.run_state import GuardRun, clock, open_run, save_run
+from gainful_llamaindex.steps import Step, affordable_tools, next_step
+from gainful_llamaindex.telling import report_of, tell_charge, tell_exhausted
+from gainful_llamaindex.token_caps import capped, own_cap
+from gainful_llamaindex.tools import NOTICE
+
+if TYPE_CHECKING:
+    from gainful_llamaindex.guards import GuardSettings
+
+__all__ = ["Guarded"]
+
+_MARGIN = ControllerConfig().input_margin
+
+
+class Guarded:
+    """Mixed in before the class of the agent that is guarded; `guard_settings` comes with the class."""
+
+    guard_settings: "staticmethod[[], GuardSettings]"
+
+    async def take_step(
+        self, ctx: Any, llm_input: list[ChatMessage], tools: Sequence[AsyncBaseTool], memory: BaseMemory
+    ) -> AgentOutput:
+        """One step of the host's loop: reserve, call on a capped copy, settle. Always a plain `AgentOutput`.
+
+        Called by the host, one step at a time within a run.
+
+        Raises:
+            NoLedgerError: `ctx` has no store.
+            BudgetExceededError: The budget is spent and says to raise.
+        """
+        settings = self.guard_settings()
+        run = await open_run(ctx, settings.key, settings.budget, settings.prices, llm_input)
+        run.handing_off = False
+        offered = [tool for tool in tools if tool.metadata.name != NOTICE]
+        step = self._plan(run, llm_input, offered)
+        if not step.final:
+            affordable = affordable_tools(run.ledger, clock(), _names(offered), settings.free_tools)
+            some = [tool for tool in offered if tool.metadata.name in affordable]
+            output = await self._call(ctx, run, step, llm_input, some, memory)
+            if output is not None:
+                calls = admit(run, settings, output.tool_calls, output.response, _names(offered))
+                await save_run(ctx, settings.key, run)
+                return output.model_copy(update={"tool_calls": calls})
+            step = self._plan(run, llm_input, offered)  # time ran out in that step; what is left is the answer's
+        return await self._last_step(ctx, run, step, llm_input, memory)
+
+    async def handle_tool_call_results(self, ctx: Any, results: list[ToolCallResult], memory: BaseMemory) -> None:
+        """Charge the calls of a batch. Called by the host once all of them are back."""
+        settings = self.guard_settings()
+        run: GuardRun = await ctx.store.get(settings.key)
+        for result in results:
+            charge = run.settle_tool(result.tool_id, result.tool_output.content, clock())
+            tell_charge(ctx, run, result.tool_name, charge)
+            run.handing_off = run.handing_off or result.tool_name == "handoff"
+        await save_run(ctx, settings.key, run)
+        await super().handle_tool_call_results(ctx, results, memory)  # type: ignore[misc]
+
+    async def finalize(self, ctx: Any, output: AgentOutput, memory: BaseMemory) -> AgentOutput:
+        """Attach the report. Called by the host when a run ends, and before a handoff, which ends nothing."""
+        output = await super().finalize(ctx, output, memory)  # type: ignore[misc]
+        settings = self.guard_settings()
+        run: GuardRun = await ctx.store.get(settings.key)
+        if run.handing_off:
+            return output
+        run.close(clock())
+        run.done = True
+        await save_run(ctx, settings.key, run)
+        fields = {name: getattr(output, name) for name in AgentOutput.model_fields}
+        return BudgetedAgentOutput(**fields, report=report_of(run, output.response.content or ""))
+
+    def _plan(self, run: GuardRun, messages: Sequence[ChatMessage], tools: Sequence[AsyncBaseTool]) -> Step:
+        settings, llm = self.guard_settings(), self.llm  # type: ignore[attr-defined]
+        estimated = settings.budget.input_tokens is not None or settings.budget.money is not None
+        return next_step(
+            run.ledger,
+            clock(),
+            tools=_names(tools),
+            free=settings.free_tools,
+            own_cap=own_cap(llm, settings.token_cap),
+            input_tokens=input_tokens_of(messages, tools, _MARGIN) if estimated else 0,
+        )
+
+    async def _last_step(
+        self, ctx: Any, run: GuardRun, step: Step, messages: list[ChatMessage], memory: BaseMemory
+    ) -> AgentOutput:
+        """The answer: from the model without tools, or without a model if that cannot be paid or says nothing."""
+        settings = self.guard_settings()
+        output = None
+        if step.why:
+            await tell_exhausted(ctx, run, settings, step.why)
+        if step.cost is not None:
+            notice = [ChatMessage(role="user", content=settings.notice)] if settings.notice and step.why else []
+            output = await self._call(ctx, run, step, [*messages, *notice], [], memory)
+        if output is not None and output.response.content and not (output.tool_calls or output.retry_messages):
+            return output
+        text = fallback_text(run.evidence)
+        await keep_turn(self, ctx, text)
+        answer = ChatMessage(role="assistant", content=text)
+        return AgentOutput(response=answer, current_agent_name=self.name)  # type: ignore[attr-defined]
+
+    async def _call(
+        self, ctx: Any, run: GuardRun, step: Step, messages: list[ChatMessage], tools: list[Any], memory: BaseMemory
+    ) -> AgentOutput | None:
+        """The host's own step on a copy of the agent with a capped model; None if time ran out before or in it."""
+        settings, llm = self.guard_settings(), self.llm  # type: ignore[attr-defined]
+        started = clock()
+        reservation = run.ledger.reserve(step.cost, step.purpose, started)
+        if isinstance(reservation, Refusal):
+            return None
+        await save_run(ctx, settings.key, run)
+        update = {"llm": llm if step.cap is None else capped(llm, step.cap, settings.token_cap)}
+        twin = self.model_copy(update=update | _unforced(self, tools))  # type: ignore[attr-defined]
+        seconds = step.cost.seconds if SECONDS in run.ledger.limits else None
+        output = None
+        try:
+            output = await asyncio.wait_for(super(Guarded, twin).take_step(ctx, messages, tools, memory), seconds)
+        except asyncio.TimeoutError:
+            if seconds is None or clock() - started < seconds:
+                raise  # the model's own, not ours
+        except Exception:
+            run.done = True  # the host ends the run; the next turn starts afresh
+            raise
+        finally:
+            usage = None if output is None else usage_of(output.raw, said_something=_says_something(output))
+            tell_charge(ctx, run, step.purpose, run.ledger.settle(reservation.id, usage, clock()), started)
+        await save_run(ctx, settings.key, run)
+        return output
+
+
+def _names(tools: Sequence[AsyncBaseTool]) -> list[str]:
+    return [tool.metadata.get_name() for tool in tools]
+
+
+def _unforced(agent: Any, tools: list[Any]) -> dict[str, Any]:
+    """A forced choice of a tool that is not offered makes a provider refuse the call."""
+    forced = getattr(agent, "initial_tool_choice", None)
+    return {} if forced is None or forced in _names(tools) else {"initial_tool_choice": None}
+
+
+def _says_something(output: AgentOutput) -> bool:
+    return bool(output.response.content or output.tool_calls)

@@ -1,0 +1,159 @@
+"""The state of one guarded run. It lives in the run's own store, under a key of its agent, and nowhere else."""
+
+import hashlib
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from llama_index.core.agent.workflow.base_agent import DEFAULT_MAX_ITERATIONS
+from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.bridge.pydantic import BaseModel, ConfigDict, Field
+from llama_index.core.workflow import Context
+from llama_index.core.workflow.errors import WorkflowRuntimeError
+
+from gainful.budget import ANSWER, Budget, Charge, Cost, Ledger, PriceTable, Refusal, Usage
+from gainful.budget.axes import HOST_STEPS
+from gainful_llamaindex.errors import GainfulBudgetError, NoLedgerError
+from gainful_llamaindex.report import StepRow
+
+__all__ = ["GuardRun", "clock", "current_run", "open_run", "save_run", "store_of"]
+
+clock = time.monotonic
+
+
+class GuardRun(BaseModel):
+    """One run: its ledger and what its tools were asked. Saved contexts name this class, so it must not move.
+
+    The ledger is live: it is reserved from and settled while calls run. A copy of the run is therefore the run itself.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    ledger: Ledger
+    last_iteration: int
+    seen: str
+    """Fingerprint of the messages that the last step was given."""
+    done: bool = False
+    handing_off: bool = False
+    exit_reason: str = "answered"
+    open_tools: dict[str, int] = Field(default_factory=dict)
+    """Reservation per tool call that is running, by the call's id."""
+    asked: dict[str, str] = Field(default_factory=dict)
+    """Text of each result, by name and arguments of the call; empty while it runs."""
+    keys: dict[str, str] = Field(default_factory=dict)
+    """Name and arguments of each running call, by its id."""
+    evidence: list[str] = Field(default_factory=list)
+    """What tools returned, for an answer without a model."""
+    steps: list[StepRow] = Field(default_factory=list)
+
+    def __deepcopy__(self, memo: Any) -> "GuardRun":
+        return self
+
+    def goes_on(self, iteration: int, seen: str) -> bool:
+        """True if a step that is the host's `iteration`-th belongs to this run."""
+        again = iteration == self.last_iteration and seen == self.seen
+        return not self.done and (again or iteration > self.last_iteration)
+
+    def count_others(self, iteration: int) -> None:
+        """Steps of agents that took over in between come out of the host's loop all the same."""
+        others = iteration - self.last_iteration - 1
+        steps = min(others, int(self.ledger.room(ANSWER).get(HOST_STEPS, 0)))
+        if steps > 0:
+            held = self.ledger.reserve(Cost(host_steps=steps), ANSWER)
+            if not isinstance(held, Refusal):
+                self.ledger.settle(held.id)
+
+    def close(self, now: float) -> None:
+        """Charge whatever is still open in full: the run is over and nobody will report on it."""
+        for reservation in self.ledger.open_reservations:
+            self.ledger.settle(reservation.id, None, now)
+        self.open_tools.clear()
+
+    def settle_tool(self, tool_id: str, content: str, now: float) -> Charge | None:
+        """Charge one tool call, and remember what it returned; None if it was not to be paid for."""
+        reservation = self.open_tools.pop(tool_id, None)
+        if reservation is None:
+            return None
+        self.asked[self.keys.pop(tool_id)] = content
+        self.evidence.append(content)
+        return self.ledger.settle(reservation, Usage(tool_calls=1), now)
+
+
+def store_of(ctx: Any) -> Any:
+    """The store of a context.
+
+    Raises:
+        NoLedgerError: The context has none; running on would run uncounted.
+    """
+    store = getattr(ctx, "store", None)
+    if store is None:
+        raise NoLedgerError(
+            f"expected a workflow context with a store, found {type(ctx).__name__}; budgets are kept in the context of "
+            "a run: call agent.run(...), not take_step"
+        )
+    return store
+
+
+async def open_run(
+    ctx: Any, key: str, budget: Budget, prices: PriceTable | None, messages: Sequence[ChatMessage]
+) -> GuardRun:
+    """The run that is going on in `ctx`, or a fresh one with a full budget if a new turn begins.
+
+    A turn is new if the last one was answered or failed, if the host counts its steps from the beginning again, or if
+    a first step sees other messages. A step that runs again after a restore is not new: it goes on with what is left.
+
+    Args:
+        ctx: Context of the step.
+        key: Where the run is stored.
+        budget: Limits of a fresh run.
+        prices: Prices of a fresh run.
+        messages: What the step is given.
+
+    Raises:
+        NoLedgerError: The context has no store.
+        GainfulBudgetError: The host's own loop is too short to answer in.
+    """
+    store = store_of(ctx)
+    iteration = await store.get("num_iterations", default=0)
+    run: GuardRun | None = await store.get(key, default=None)
+    seen = _fingerprint(messages)
+    if run is not None and run.goes_on(iteration, seen):
+        run.count_others(iteration)
+        run.last_iteration, run.seen = iteration, seen
+        return run
+    steps = await store.get("max_iterations", default=DEFAULT_MAX_ITERATIONS) - iteration - 1
+    if steps < 1:
+        raise GainfulBudgetError(
+            f"max_iterations must be at least {iteration + 2} to answer within it, got {steps + iteration + 1}: "
+            "LlamaIndex raises at the end of the last one, even if it answered; pass run(..., max_iterations=...)"
+        )
+    ledger = Ledger(budget, now=clock(), prices=prices, host_steps=steps)
+    run = GuardRun(ledger=ledger, last_iteration=iteration, seen=seen)
+    await store.set(key, run)
+    return run
+
+
+async def save_run(ctx: Any, key: str, run: GuardRun) -> None:
+    """Store the run, so that a snapshot taken from now on holds it."""
+    await store_of(ctx).set(key, run)
+
+
+def _fingerprint(messages: Sequence[ChatMessage]) -> str:
+    text = "\0".join(f"{message.role.value}\0{message.content or ''}" for message in messages)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+async def current_run(key: str) -> tuple[Any, GuardRun]:
+    """Context and run of the step that is executing; for tools, which are not handed a context.
+
+    Raises:
+        NoLedgerError: There is no step, or no run under this key.
+    """
+    try:
+        ctx = Context.get_step_context()
+    except WorkflowRuntimeError as error:
+        raise NoLedgerError("a budgeted tool was called outside a run; call it through its agent") from error
+    run: GuardRun | None = await store_of(ctx).get(key, default=None)
+    if run is None:
+        raise NoLedgerError("a budgeted tool was called in a run that has no ledger for it; call it through its agent")
+    return ctx, run
