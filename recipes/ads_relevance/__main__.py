@@ -1,4 +1,4 @@
-"""Search-ads relevance: `python recipes/ads_relevance` trains graders with GRPO and AGPO and distils them into students.
+"""Search-ads relevance: trains graders of query-ad pairs with GRPO and AGPO and distils them into students.
 
 The data are synthetic, or your own: `--data pairs.parquet`.
 """
@@ -6,15 +6,12 @@ The data are synthetic, or your own: `--data pairs.parquet`.
 import argparse
 import hashlib
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(variable, "1")  # two threads gain little on idle cores and lose much on busy ones
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 import data
@@ -29,6 +26,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from sections import sections
 from stages import StageError, Stages
+from student import LessonError
 from summary import describe, summarise
 from train import Tick
 
@@ -108,7 +106,7 @@ def run(options: argparse.Namespace, plan: Plan, console: Console) -> None:
     write_page(options.out / "index.html", "gainful: search-ads relevance", sections(summary, parts, runs[0]))
     for table in tables.terminal(summary):
         console.print(table)
-    console.print(tables.headline(summary), highlight=False)
+    console.print(f"{tables.headline(summary)}\n{tables.cost(summary)}", highlight=False)
     console.print(f"stages in {folder}", highlight=False, soft_wrap=True)
     console.print(
         f"{time.monotonic() - start:.0f} s in all; open {options.out / 'index.html'}", highlight=False, soft_wrap=True
@@ -141,7 +139,7 @@ def export(options: argparse.Namespace, plan: Plan, console: Console) -> None:
 def main() -> int:
     options, console = parse(), Console()
     options.seeds = options.seeds or ([1] if options.quick else [1, 2, 3])
-    torch.set_num_threads(1)
+    torch.set_num_threads(1)  # two threads gain little on idle cores and lose much on busy ones
     try:
         plan = plan_for(options)
         if options.dry_run:
@@ -150,7 +148,7 @@ def main() -> int:
             export(options, plan, console)
         else:
             run(options, plan, console)
-    except (data.DataError, StageError, GainfulError) as error:
+    except (data.DataError, LessonError, StageError, GainfulError) as error:
         console.print(str(error), style="red", markup=False, soft_wrap=True)
         return 2
     return 0

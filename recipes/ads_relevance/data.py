@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from plan import Data, World
+from pyarrow import ArrowInvalid, parquet
 from reward import truth_text
 from rules import Annotators, ad_of_grade, all_queries, judge
 
@@ -180,18 +181,16 @@ def _check_both_classes(part: pd.DataFrame, name: str, settings: Data) -> None:
     positives = int((part["label"] >= settings.positive_from).sum())
     if min(positives, len(part) - positives) < settings.min_positives:
         raise DataError(
-            f"data: the {name} part must have at least {settings.min_positives} pairs of label {settings.positive_from} "
-            f"or above and as many below, got {positives} and {len(part) - positives}; add pairs or set "
-            "--positive-from to another grade"
+            f"data: the {name} part must have at least {settings.min_positives} pairs of label "
+            f"{settings.positive_from} or above and as many below, got {positives} and {len(part) - positives}; add "
+            "pairs or set --positive-from to another grade"
         )
 
 
 def _column_names(file: Path) -> list[str]:
-    import pyarrow.parquet  # slow to load, and not needed for --help
-
     try:
-        return list(pyarrow.parquet.read_schema(file).names)
-    except (OSError, pyarrow.ArrowInvalid) as error:
+        return list(parquet.read_schema(file).names)
+    except (OSError, ArrowInvalid) as error:
         raise DataError(f"data: {file} must be a parquet file: {error}") from error
 
 

@@ -20,7 +20,7 @@ from teacher import TeacherModel, Vocabulary
 
 TEACHERS = ("base", *train.METHODS)
 STUDENTS = (*(f"{name} student" for name in TEACHERS), "annotation student", "label student")
-"""The last two have no teacher: one learns from the cheap annotations, the other from all labels of the training parts."""
+"""The last two have no teacher: one learns from the cheap annotations, the other from verified labels too."""
 RATED = ("validation", "test", "unlabelled")
 NUM_EXAMPLE_ANSWERS = 3
 _EXAMPLE_SEED = 3

@@ -2,9 +2,10 @@
 
 One implementation for the run on the CPU and for verl: `reward.custom_reward_function.path=reward.py`.
 
-A response gives its reasons in any words and ends with `grade N`. The reward is 1 for the right grade, `NEAR_CREDIT` for
-a grade beside it, 0 for any other and for a response without a readable grade. `NEAR_CREDIT` is below AGPO's
-`success_threshold` of 0.5, so only the exact grade counts as right: a near miss is pushed down, but less than a far one.
+A response gives its reasons in any words and ends with `grade N`. The reward is 1 for the right grade, `NEAR_CREDIT`
+for a grade beside it unless there are only two grades, and 0 for any other and for a response without a readable grade.
+`NEAR_CREDIT` is below the 0.5 of AGPO's `success_threshold`, so only the exact grade counts as right: a near miss is
+pushed down, but less than a far one.
 """
 
 import re
@@ -31,11 +32,12 @@ def read_grade(response: str, max_grade: int) -> int | None:
     return int(match[1])
 
 
-def reward_for(grade: int | None, label: int) -> float:
+def reward_for(grade: int | None, label: int, max_grade: int) -> float:
     """The reward, 0 to 1."""
-    if grade is None:
-        return 0.0
-    return {0: 1.0, 1: NEAR_CREDIT}.get(abs(grade - label), 0.0)
+    if grade == label:
+        return 1.0
+    is_near = grade is not None and abs(grade - label) == 1
+    return NEAR_CREDIT if is_near and max_grade > 1 else 0.0
 
 
 def compute_score(data_source, solution_str, ground_truth, extra_info=None, **unused) -> dict[str, float]:
@@ -59,6 +61,7 @@ def compute_score(data_source, solution_str, ground_truth, extra_info=None, **un
     match = _TRUTH.fullmatch(ground_truth)
     if match is None or int(match[1]) > int(match[2]):
         raise ValueError(f"reward: ground_truth must look like '2/3', got {ground_truth!r}; export the data again")
-    grade = read_grade(solution_str, int(match[2]))
-    reward = reward_for(grade, int(match[1]))
+    label, max_grade = int(match[1]), int(match[2])
+    grade = read_grade(solution_str, max_grade)
+    reward = reward_for(grade, label, max_grade)
     return {"score": reward, "acc": float(reward == 1.0), "readable": float(grade is not None)}

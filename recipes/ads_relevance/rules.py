@@ -144,7 +144,7 @@ class Annotators:
 
 
 def all_queries() -> list[Query]:
-    """Every query that can be asked; one that demands nothing beyond a product is left out: no ad has grade 1 for it."""
+    """Every query that can be asked. It demands something beyond a product, or no ad would have grade 1 for it."""
     return [
         Query(product, *demands)
         for product in FAMILY_OF

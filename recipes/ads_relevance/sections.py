@@ -43,18 +43,18 @@ def _figures(summary: dict[str, Any]) -> Section:
     unanimous = ", ".join(f"{name} {accuracy[name]['unanimous_share']:.3f}" for name in TEACHERS)
     return Section(
         "Teachers and students",
-        "A tiny generative teacher learns to grade query-ad pairs, from cheap annotations and then by reward; its votes "
-        "on unlabelled pairs teach a student that writes nothing.",
+        "A tiny generative teacher learns to grade query-ad pairs, from cheap annotations and then by reward. Its "
+        "votes on unlabelled pairs teach a student that writes nothing.",
         (
-            Text(tables.headline(summary)),
+            Text(f"{tables.headline(summary)} {tables.cost(summary)}"),
             Text(f"Where the 95 % interval of the difference leaves out zero: {verdict(summary)}"),
-            _table(tables.MODEL_HEADERS, tables.model_rows(summary), "Mean over seeds; cost as measured in this run."),
+            _table(tables.MODEL_HEADERS, tables.model_rows(summary), "Mean over seeds."),
             _table(tables.DIFFERENCE_HEADERS, tables.difference_rows(summary), "Paired: the same queries and seeds."),
             Text(
-                f"Cheap annotation and label agree on {data['annotation_is_label']:.3f} of the supervised pairs. Share of "
-                f"single answers with the exact grade, test part: {exact}. Share of pairs on which all votes of a teacher "
-                f"agree: {unanimous}; where a teacher always agrees with itself its scores have few levels, and an "
-                "operating point can be far from its target."
+                f"Cheap annotation and label agree on {data['annotation_is_label']:.3f} of the supervised pairs. Share "
+                f"of single answers with the exact grade, test part: {exact}. Share of pairs on which all votes of a "
+                f"teacher agree: {unanimous}. Where a teacher always agrees with itself its scores have few levels, "
+                "and an operating point can be far from its target."
             ),
         ),
     )
@@ -78,13 +78,13 @@ def _curve_chart(title: str, names: Sequence[str], curves: dict[str, list[float]
 def _training(summary: dict[str, Any]) -> Section:
     captions = {
         "reward": "Mean reward of the batch.",
-        "silent": "Share of groups whose rewards are all equal: GRPO learns nothing from them; AGPO does where all are wrong.",
+        "silent": "Share of groups with equal rewards: GRPO learns nothing from them, AGPO does where all are wrong.",
         "all_wrong": "Share of groups without a right grade.",
     }
     charts = tuple(_step_chart(name, caption, summary["training"]) for name, caption in captions.items())
     return Section(
         "Reinforcement learning",
-        "Both methods start from one base and see the same prompts; only the advantage differs. Mean over seeds, smoothed.",
+        "One base, the same prompts; only the advantage differs. Mean over seeds, smoothed.",
         (Figures(charts),),
     )
 

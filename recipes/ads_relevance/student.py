@@ -17,6 +17,10 @@ _MAX_WORDS = 64
 """Of a query or an ad; later words are left out."""
 
 
+class LessonError(ValueError):
+    """There is nothing to learn from."""
+
+
 class StudentModel(nn.Module):
     """Sums of word vectors for query and ad, their product and difference, one hidden layer."""
 
@@ -60,11 +64,19 @@ def teach(
         seed: Of weights and batches.
         device: Where it is trained.
         tick: Called after each step.
+
+    Raises:
+        LessonError: No row is left.
     """
+    known = np.flatnonzero(~np.isnan(targets).any(axis=1))
+    if not len(known):
+        raise LessonError(
+            f"student: the teacher must give a readable grade to one pair at least, got none on {len(pairs)}; give "
+            "the supervised stage more steps or more pairs"
+        )
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     model = StudentModel(targets.shape[1], settings).to(device)
-    known = np.flatnonzero(~np.isnan(targets).any(axis=1))
     queries, ads = (hashed(pairs[name].iloc[known], settings.buckets).to(device) for name in ("query", "ad"))
     wanted = torch.from_numpy(targets[known]).float().to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)

@@ -46,8 +46,10 @@ def summarise(plan: Plan, parts: Parts, runs: Sequence[SeedRun]) -> dict[str, An
         "seeds": [run.seed for run in runs],
         "data": describe(parts, plan),
         "models": {
-            name: _with_intervals(means[name], draws[name])
-            | {"by_seed": _by_seed(relevant["test"], tested[name], points[name])}
+            name: {
+                **_with_intervals(means[name], draws[name]),
+                "by_seed": _by_seed(relevant["test"], tested[name], points[name]),
+            }
             for name in MODELS
         },
         "differences": [_difference(pair, means, draws) for pair in COMPARISONS],

@@ -10,7 +10,7 @@ from rich.table import Table
 from summary import MODELS
 
 README = Path(__file__).with_name("README.md")
-MODEL_HEADERS = ("model", *FIGURES, "parameters", "ms per pair")
+MODEL_HEADERS = ("model", *FIGURES)
 DIFFERENCE_HEADERS = ("difference", *FIGURES)
 _GENERATED = re.compile(r"(<!-- results: [^\n]*-->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -18,13 +18,8 @@ Rows = list[tuple[str, ...]]
 
 
 def model_rows(summary: dict[str, Any]) -> Rows:
-    """A row for each model: figures with intervals, size, cost."""
-    rows = []
-    for name in MODELS:
-        cost = summary["cost"]["teacher" if name in TEACHERS else "student"]
-        cells = (_with_interval(summary["models"][name][figure]) for figure in FIGURES)
-        rows.append((title(name), *cells, f"{cost['parameters']:,}", f"{cost['ms_per_pair']:.3f}"))
-    return rows
+    """A row for each model."""
+    return [(title(name), *(_with_interval(summary["models"][name][figure]) for figure in FIGURES)) for name in MODELS]
 
 
 def difference_rows(summary: dict[str, Any]) -> Rows:
@@ -41,7 +36,7 @@ def difference_rows(summary: dict[str, Any]) -> Rows:
 def title(name: str) -> str:
     """A model's name for readers."""
     return {
-        "annotation student": "student of the annotations",
+        "annotation student": "student of annotations",
         "label student": "student of all labels",
         **{teacher: f"{teacher} teacher" for teacher in TEACHERS},
         **{f"{teacher} student": f"student of {teacher}" for teacher in TEACHERS},
@@ -49,18 +44,31 @@ def title(name: str) -> str:
 
 
 def markdown(summary: dict[str, Any]) -> str:
-    """Both tables, and what was run."""
+    """Both tables, what was measured, and what it cost."""
     models = _markdown(MODEL_HEADERS, model_rows(summary))
-    return f"{headline(summary)}\n\n{models}\n\n{_markdown(DIFFERENCE_HEADERS, difference_rows(summary))}\n"
+    differences = _markdown(DIFFERENCE_HEADERS, difference_rows(summary))
+    return "\n\n".join((headline(summary), models, differences, cost(summary))) + "\n"
 
 
 def headline(summary: dict[str, Any]) -> str:
     """One paragraph: what was measured on what."""
     measure, test = summary["settings"]["measure"], summary["data"]["test"]
     return (
-        f"{len(summary['seeds'])} seed(s), {test['pairs']} test pairs of {test['queries']} queries, {test['relevant']} "
-        f"pairs relevant. Operating point: {measure['target']} of {measure['level']:g} on validation. In brackets: 95 % "
-        f"intervals, {measure['resamples']} resamples of queries and seeds."
+        f"Seeds {', '.join(map(str, summary['seeds']))}; {test['pairs']} test pairs of {test['queries']} queries, "
+        f"{test['relevant']} pairs relevant. Operating point: {measure['target']} of {measure['level']:g} on "
+        f"validation. In brackets: 95 % intervals, {measure['resamples']} resamples of queries and seeds."
+    )
+
+
+def cost(summary: dict[str, Any]) -> str:
+    """One paragraph: sizes and times."""
+    teacher, student = summary["cost"]["teacher"], summary["cost"]["student"]
+    votes, seconds = summary["settings"]["annotate"]["votes"], summary["cost"]["seconds"]
+    training = ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items())
+    return (
+        f"A teacher has {teacher['parameters']:,} parameters and takes {teacher['ms_per_pair']:.2f} ms a pair with "
+        f"{votes} votes; a student has {student['parameters']:,} and takes {student['ms_per_pair']:.4f} ms. Training "
+        f"of one seed: {training}."
     )
 
 
@@ -71,7 +79,7 @@ def terminal(summary: dict[str, Any]) -> list[Table]:
         (MODEL_HEADERS, model_rows(summary)),
         (DIFFERENCE_HEADERS, difference_rows(summary)),
     ):
-        table = Table(headers[0], *headers[1:])
+        table = Table(*headers)
         for row in rows:
             table.add_row(*row)
         tables.append(table)

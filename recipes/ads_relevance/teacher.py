@@ -1,7 +1,7 @@
 """The generative teacher: a small transformer over words that reads a pair, writes its reasons and ends with a grade.
 
-A prompt has a fixed shape: the query in its slots, the ad in its slots, then a sign to answer. Empty slots hold `<pad>`,
-which the model sees and learns to ignore, so no mask is needed beside the causal one.
+A prompt has a fixed shape: the query in its slots, the ad in its slots, then a sign to answer. Empty slots hold
+`<pad>`, which the model sees and learns to ignore, so no mask is needed beside the causal one.
 """
 
 import re
