@@ -21,7 +21,6 @@ STOP_SECONDS = 15
 LOOK_SECONDS = 0.5
 ENVIRONMENT = {
     "VERL_PLATFORM": "cpu",
-    "VERL_USE_EXTERNAL_MODULES": "verl_on_cpu",
     "HF_HUB_OFFLINE": "1",
     "OMP_NUM_THREADS": "1",
     "TOKENIZERS_PARALLELISM": "false",
@@ -90,10 +89,11 @@ class RunPlan:
 
     def added_environment(self) -> dict[str, str]:
         """What is set on top of the caller's environment."""
-        python_path = [str(RECIPE), *filter(None, [os.environ.get("PYTHONPATH")])]
+        python_path, modules = (os.environ.get(name) for name in ("PYTHONPATH", "VERL_USE_EXTERNAL_MODULES"))
         return {
             **ENVIRONMENT,
-            "PYTHONPATH": os.pathsep.join(python_path),
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(RECIPE), python_path])),
+            "VERL_USE_EXTERNAL_MODULES": ",".join(filter(None, ["verl_on_cpu", modules])),
             "VERL_FILE_LOGGER_PATH": str(self.metrics_file),
         }
 
