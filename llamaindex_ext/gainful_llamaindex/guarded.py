@@ -120,7 +120,7 @@ class Guarded:
     ) -> AgentOutput | None:
         """The host's own step on a copy of the agent with a capped model; None if time ran out before or in it."""
         settings, llm = self.guard_settings(), self.llm  # type: ignore[attr-defined]
-        started = clock()
+        started = step.at
         reservation = run.ledger.reserve(step.cost, step.purpose, started)
         if isinstance(reservation, Refusal):
             return None

@@ -16,9 +16,12 @@ from gainful.budget.axes import HOST_STEPS
 from gainful_llamaindex.errors import GainfulBudgetError, NoLedgerError
 from gainful_llamaindex.report import StepRow
 
-__all__ = ["GuardRun", "clock", "current_run", "open_run", "save_run", "store_of"]
+__all__ = ["BUDGET_KEY", "GuardRun", "clock", "current_run", "open_run", "save_run", "store_of"]
 
 clock = time.monotonic
+
+BUDGET_KEY = "gainful_budget"
+"""Write a budget under this key of a context's store, and the turns in that context get it instead of the agent's."""
 
 
 class GuardRun(BaseModel):
@@ -127,7 +130,8 @@ async def open_run(
             f"max_iterations must be at least {iteration + 2} to answer within it, got {steps + iteration + 1}: "
             "LlamaIndex raises at the end of the last one, even if it answered; pass run(..., max_iterations=...)"
         )
-    ledger = Ledger(budget, now=clock(), prices=prices, host_steps=steps)
+    own = await store.get(BUDGET_KEY, default=None)
+    ledger = Ledger(budget if own is None else Budget.parse(own), now=clock(), prices=prices, host_steps=steps)
     run = GuardRun(ledger=ledger, last_iteration=iteration, seen=seen)
     await store.set(key, run)
     return run

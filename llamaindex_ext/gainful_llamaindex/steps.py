@@ -19,6 +19,8 @@ class Step:
     """The next model call: its price, and whether it must be the last one."""
 
     purpose: str
+    at: float
+    """The moment it was planned for; reserved at a later one, all the time there is would be more than there is."""
     cost: Cost | None
     """None: not even the answer fits; no model may be called."""
     why: Refusal | None = None
@@ -52,10 +54,10 @@ def next_step(
         cost = _cost(ledger, STEP, now, own_cap, input_tokens)
         why = _misfit(ledger, cost, STEP, now, _CONFIG.min_step_tokens) or _no_tool(ledger, now, tools, free)
         if why is None:
-            return Step(STEP, cost)
+            return Step(STEP, now, cost)
     answer = _cost(ledger, ANSWER, now, own_cap, input_tokens)
     misfit = _misfit(ledger, answer, ANSWER, now, 1)
-    return Step(ANSWER, None if misfit else answer, misfit or why)
+    return Step(ANSWER, now, None if misfit else answer, misfit or why)
 
 
 def affordable_tools(ledger: Ledger, now: float, tools: Collection[str], free: Collection[str]) -> set[str]:
