@@ -63,7 +63,7 @@ def operating_point(relevant: np.ndarray, scores: np.ndarray, measure: plan.Meas
 
 
 def figures(relevant: np.ndarray, model: Scored) -> dict[str, float]:
-    """Each of `FIGURES`, the mean over seeds."""
+    """Each of `FIGURES`, the mean over seeds; nan if it is for one."""
     table = _tables(relevant, model, np.ones((1, len(relevant))))
     return {name: float(values.mean()) for name, values in table.items()}
 
@@ -87,8 +87,8 @@ class Bootstrap:
 
 
 def interval(draws: np.ndarray) -> tuple[float, float]:
-    """Bounds of the central 95 %."""
-    low, high = np.percentile(draws, _INTERVAL)
+    """Bounds of the central 95 % of the draws that are defined; nan if none is."""
+    low, high = np.nanpercentile(draws, _INTERVAL) if np.isfinite(draws).any() else (np.nan, np.nan)
     return float(low), float(high)
 
 

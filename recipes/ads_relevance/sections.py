@@ -30,11 +30,16 @@ def verdict(summary: dict[str, Any]) -> str:
     """One sentence a comparison: on which figures the interval leaves out zero, and which way."""
     sentences = []
     for record in summary["differences"]:
-        clear = [name for name in FIGURES if np.prod(record[name]["interval"]) > 0]
+        clear = [name for name in FIGURES if _is_clear(record[name]["interval"])]
         first, second = tables.title(record["first"]), tables.title(record["second"])
         told = ", ".join(f"{'higher' if record[name]['mean'] > 0 else 'lower'} {name}" for name in clear)
         sentences.append(f"{first} against {second}: {told or 'not told apart'}.")
     return " ".join(sentences)
+
+
+def _is_clear(interval: list[float | None]) -> bool:
+    low, high = interval
+    return low is not None and low * high > 0
 
 
 def _figures(summary: dict[str, Any]) -> Section:

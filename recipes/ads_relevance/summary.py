@@ -1,5 +1,6 @@
 """From the scores of all models and seeds to one record of figures, as `summary.json` holds it."""
 
+import json
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -33,7 +34,10 @@ PACKAGES = ("gainful", "torch", "numpy", "pandas", "pyarrow")
 
 
 def summarise(plan: Plan, parts: Parts, runs: Sequence[SeedRun]) -> dict[str, Any]:
-    """Everything that is reported, as plain JSON. Only `cost` differs between two runs of the same settings."""
+    """Everything that is reported, as plain JSON; only `cost` differs between two runs of the same settings.
+
+    A precision is None where no test pair reaches the threshold.
+    """
     relevant = {part: is_relevant(getattr(parts, part), plan) for part in ("validation", "test")}
     shares = [run.grade_shares() for run in runs]
     points = {name: _points(name, shares, relevant["validation"], plan) for name in MODELS}
@@ -41,7 +45,7 @@ def summarise(plan: Plan, parts: Parts, runs: Sequence[SeedRun]) -> dict[str, An
     bootstrap = Bootstrap(parts.test["query"].to_numpy(), len(runs), plan.measure.resamples)
     draws = {name: bootstrap.draws(relevant["test"], model) for name, model in tested.items()}
     means = {name: figures(relevant["test"], model) for name, model in tested.items()}
-    return {
+    record = {
         "settings": plan.model_dump(),
         "seeds": [run.seed for run in runs],
         "data": describe(parts, plan),
@@ -59,6 +63,7 @@ def summarise(plan: Plan, parts: Parts, runs: Sequence[SeedRun]) -> dict[str, An
         "cost": _cost(runs, sum(len(getattr(parts, part)) for part in RATED)),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
     }
+    return json.loads(json.dumps(record), parse_constant=lambda _: None)
 
 
 def is_relevant(pairs: pd.DataFrame, plan: Plan) -> np.ndarray:

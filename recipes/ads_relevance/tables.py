@@ -93,6 +93,8 @@ def write_readme(summary: dict[str, Any]) -> None:
 
 
 def _with_interval(figure: dict[str, Any], sign: str = "") -> str:
+    if figure["mean"] is None:
+        return "undefined"
     low, high = figure["interval"]
     return f"{figure['mean']:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
 
