@@ -8,8 +8,10 @@ All functions are called as verl calls them, with string uids and a DictConfig, 
 figure is the ratio of medians of that run. `core` calls skip the adapter and take int64 ids. The floor is what any
 implementation must do: read rewards and mask once and write a fresh output once, each measured as one torch call.
 
-Limits: outcome estimators 1.0 x `grpo` and 1.2 x `grpo_vectorized`; those that need lengths or positions 1.5 x, turn
-level 4 x `grpo_vectorized`; memory 2 x the output.
+Limits: outcome estimators 1.0 x `grpo` and 1.2 x `grpo_vectorized`; those that need lengths or positions 1.5 x, those
+that work by turn or token or read another tensor of the batch's size 4 x, `arm`, which selects tokens by rank, 8 x
+`grpo_vectorized`; memory 2 x the output.
+Signals are handed over as our trainer modes do; the time to fetch them is not in the figures.
 """
 
 import argparse
@@ -21,7 +23,7 @@ import statistics
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -38,14 +40,19 @@ from verl.trainer.ppo.core_algos import (
 )
 
 from gainful.advantage import agpo, diagnostics
-from gainful.catalog import list_estimators
+from gainful.catalog import EstimatorSpec, list_estimators
+from gainful_verl.signals import Carried, carried
 
 GROUP_SIZE = 8
 LIMIT_GRPO, LIMIT_VECTORIZED, LIMIT_MEMORY = 1.0, 1.2, 2.0
 LIMITS_VECTORIZED = {
     **dict.fromkeys(("canon_length", "adora", "aspo_shape"), 1.5),  # need lengths or positions
-    **dict.fromkeys(("turn_credit", "turn_traj"), 4.0),
+    **dict.fromkeys(("turn_credit", "turn_traj", "gigpo", "canon_entropy", "spae"), 4.0),
+    "arm": 8.0,  # finds the least likely fifth of each row's tokens
 }
+OPTIONS = {"arm": {"alpha": 0.5}, "spae": {"weight": 0.5, "damping": 0.5}}
+PROBE_EVERY = 1024
+"""Tokens between the probes that `spae` reads."""
 
 Call = Callable[[], object]
 
@@ -73,10 +80,51 @@ class Batch:
         self.rewards, self.mask, self.ids = (x.to(device) for x in (self.rewards, self.mask, self.ids))
 
 
+def signals(batch: Batch, names: Sequence[str], seed: int = 1) -> dict[str, torch.Tensor]:
+    """What the estimators need beside rewards, at random."""
+    generator = torch.Generator().manual_seed(seed)
+    num_rows, num_tokens = batch.mask.shape
+    probed = torch.arange(num_tokens) % PROBE_EVERY == PROBE_EVERY - 1
+
+    def uniform(*shape: int) -> torch.Tensor:
+        return torch.rand(shape, generator=generator)
+
+    def probes() -> torch.Tensor:
+        return torch.where(probed, uniform(num_rows, num_tokens), torch.nan)
+
+    make: dict[str, Callable[[], torch.Tensor]] = {
+        "anchor_ids": lambda: torch.randint(-1, 20, (num_rows, num_tokens), generator=generator),
+        "answer_ids": lambda: torch.randint(5, (num_rows,), generator=generator),
+        "entity_match": lambda: uniform(num_rows),
+        "entropy": lambda: uniform(num_rows, num_tokens),
+        "old_log_probs": lambda: (1 - uniform(num_rows, num_tokens)).log(),
+        "prompt_confidence": lambda: uniform(num_rows),
+        "step_acc": probes,
+        "step_conf": probes,
+        "tool_calls": lambda: torch.randint(4, (num_rows,), generator=generator),
+        "turn_rewards": lambda: batch.rewards.cpu().clone(),
+    }
+    return {name: make[name]().to(batch.rewards.device) for name in names}
+
+
+def calling(spec: EstimatorSpec, batch: Batch, tensors: dict[str, object]) -> Call:
+    """A call as verl makes it, within the trainer's block if the estimator needs signals."""
+    estimate = get_adv_estimator_fn(spec.name)
+    config = OmegaConf.create({"adv_estimator": spec.name, "gainful": OPTIONS.get(spec.name, {})})
+    if not spec.needs:
+        return lambda: estimate(**tensors, config=config)
+    handed_over = Carried(batch.uids, signals(batch, spec.needs))
+
+    def call() -> object:
+        with carried(handed_over):
+            return estimate(**tensors, config=config)
+
+    return call
+
+
 def calls(batch: Batch, chosen: list[str]) -> dict[str, Call]:
     """What is timed, by name; of ours only the chosen estimators, or all if none is."""
     tensors = {"token_level_rewards": batch.rewards, "response_mask": batch.mask, "index": batch.uids}
-    config = OmegaConf.create({"adv_estimator": "agpo"})
     with_log = OmegaConf.create({"gainful": {"log_stats": True}})
     result = agpo(batch.rewards, batch.mask, batch.ids).advantages
     timed: dict[str, Call] = {
@@ -84,9 +132,8 @@ def calls(batch: Batch, chosen: list[str]) -> dict[str, Call]:
         "verl grpo_vectorized": lambda: compute_grpo_vectorized_outcome_advantage(**tensors),
     }
     for spec in list_estimators():
-        if not spec.needs and (not chosen or spec.name in chosen):
-            estimate = get_adv_estimator_fn(spec.name)
-            timed[f"gainful {spec.name}"] = lambda estimate=estimate: estimate(**tensors, config=config)
+        if not chosen or spec.name in chosen:
+            timed[f"gainful {spec.name}"] = calling(spec, batch, tensors)
     timed["core agpo"] = lambda: agpo(batch.rewards, batch.mask, batch.ids)
     timed["gainful agpo, log_stats"] = lambda: get_adv_estimator_fn("agpo")(**tensors, config=with_log)
     timed["core diagnostics alone"] = lambda: diagnostics(result, batch.rewards, batch.mask, batch.ids)

@@ -88,11 +88,12 @@ def _confidence(log_probs: Tensor, response_mask: Tensor, share: float) -> Tenso
     means = log_probs.new_zeros(len(log_probs), dtype=torch.float64)
     for rows in row_blocks(log_probs):
         policy = response_mask[rows] != 0
-        lowest_first = torch.where(policy, log_probs[rows], torch.inf).sort(dim=1).values
-        num_counted = (policy.sum(dim=1) * share).ceil().clamp(min=1)
-        counted = torch.arange(policy.shape[1], device=policy.device) < num_counted[:, None]
-        counted &= policy.any(dim=1)[:, None]
-        means[rows] = torch.where(counted, lowest_first, 0.0).sum(dim=1, dtype=torch.float64) / num_counted
+        length = policy.sum(dim=1)
+        num_counted = (length * share).ceil().long().clamp(min=1)
+        most = int(num_counted.max()) if policy.shape[1] else 0
+        lowest = torch.where(policy, log_probs[rows], torch.inf).topk(most, dim=1, largest=False).values
+        counted = torch.arange(most, device=policy.device) < torch.minimum(num_counted, length)[:, None]
+        means[rows] = torch.where(counted, lowest, 0.0).sum(dim=1, dtype=torch.float64) / num_counted
     check_finite("arm", "old_log_probs", means)
     return means.exp()
 

@@ -71,7 +71,7 @@ def spae(
     scores = outcome_scores("spae", rewards, response_mask, group_ids)
     check_signal("spae", "step_conf", step_conf, torch.float32, response_mask.shape)
     check_signal("spae", "step_acc", step_acc, torch.float32, response_mask.shape)
-    steps = steps_before(~torch.isnan(step_conf))
+    steps = steps_before(step_conf)
     potential = _potential(step_conf, step_acc, steps)
     outcome = group_relative(scores, group_rows(group_ids))
     result = broadcast(outcome, response_mask, rewards)

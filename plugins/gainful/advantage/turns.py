@@ -104,18 +104,23 @@ def find_turns(response_mask: Tensor) -> Turns:
     return Turns(row, start, end, count.cumsum(0) - count, count, num_tokens)
 
 
-def steps_before(ends: Tensor) -> Turns:
-    """The steps that end at the true tokens of ends [B, T] bool: each begins where the one before it ended.
+def steps_before(probes: Tensor) -> Turns:
+    """The steps that end at the tokens of probes [B, T] float that are not nan, each beginning where the last ended.
 
-    Tokens after the last end belong to no step.
+    Tokens after the last probe of a row belong to no step.
     """
-    found = [(ends[rows].nonzero(), rows.start) for rows in row_blocks(ends)]
-    places = torch.cat([place + place.new_tensor([start, 0]) for place, start in found]) if found else ends.nonzero()
-    row, end = places[:, 0], places[:, 1] + 1
-    count = torch.bincount(row, minlength=len(ends))
+    found = [_probed(probes[rows], rows.start) for rows in row_blocks(probes)]
+    row, end = (torch.cat(part) for part in zip(*found, strict=True)) if found else _no_turns(probes)[:2]
+    count = torch.bincount(row, minlength=len(probes))
     first = count.cumsum(0) - count
     is_first = torch.arange(len(row), device=row.device) == first[row]
-    return Turns(row, end.roll(1).masked_fill(is_first, 0), end, first, count, ends.shape[1])
+    return Turns(row, end.roll(1).masked_fill(is_first, 0), end, first, count, probes.shape[1])
+
+
+def _probed(probes: Tensor, first_row: int) -> tuple[Tensor, Tensor]:
+    """Row, and one past the token, of each probe in a block of rows."""
+    row, column = torch.isnan(probes).logical_not_().nonzero(as_tuple=True)
+    return row + first_row, column + 1
 
 
 def _borders(mask: Tensor, first_row: int) -> tuple[Tensor, Tensor, Tensor]:
