@@ -75,7 +75,7 @@ class ControllerConfig(Options):
     """Compositionality of comparison words."""
     names_cue: float = _ours(0.20, ge=0, le=1)
     """Compositionality of two or more names."""
-    predicates_cue: float = _ours(0.25, ge=0, le=1)
+    predicates_cue: float = _ours(0.30, ge=0, le=1)
     """Compositionality of two predicates."""
     covered_from: float = _ours(0.6, ge=0, le=1)
     """cov_fill: the share of terms from which on a passage covers a slot or the question."""

@@ -120,7 +120,19 @@ class Ledger:
     def check(self, cost: Cost, purpose: str, now: float | None = None) -> Refusal | None:
         """Why `cost` would not be reserved, or None. Changes nothing."""
         with self._lock:
-            return self._check(self._priced(cost), purpose, self._watch.peek(now))
+            return self._check(self.priced(cost), purpose, self._watch.peek(now))
+
+    def elapsed(self, now: float | None = None) -> int:
+        """Microseconds of the run at the reading `now`, or at the last one."""
+        with self._lock:
+            return self._watch.peek(now)
+
+    def priced(self, cost: Cost) -> dict[str, int]:
+        """The amounts of `cost` in the ledger's integers, with money from the price table where it is not given."""
+        amounts = cost.amounts()
+        if self.prices and MONEY not in amounts:
+            amounts[MONEY] = self.prices.micros(amounts)
+        return amounts
 
     def left(self, now: float | None = None) -> dict[str, int]:
         """Per limited axis: limit less spent and reserved, in the ledger's integers, negative after an overrun.
@@ -164,6 +176,18 @@ class Ledger:
         with self._lock:
             return tuple(self._open.values())
 
+    def amounts_of(self, reservation_id: int) -> Mapping[str, int]:
+        """What was reserved under this id and neither settled nor released, in the ledger's integers.
+
+        Raises:
+            InputError: There is no such reservation.
+        """
+        with self._lock:
+            reservation = self._open.get(reservation_id) or self._lapsed.get(reservation_id)
+            if reservation is None:
+                raise self._unknown(reservation_id)
+            return dict(reservation.amounts)
+
     @property
     def overruns(self) -> tuple[Overrun, ...]:
         """Steps that were reported to have taken more than was reserved."""
@@ -194,7 +218,7 @@ class Ledger:
         the answer; for any other, every axis must still cover it afterwards.
         """
         with self._lock:
-            amounts, elapsed = self._priced(cost), self._watch.read(now)
+            amounts, elapsed = self.priced(cost), self._watch.read(now)
             refusal = self._check(amounts, purpose, elapsed)
             if refusal:
                 return refusal
@@ -318,12 +342,6 @@ class Ledger:
 
     # inside the lock
 
-    def _priced(self, cost: Cost) -> dict[str, int]:
-        amounts = cost.amounts()
-        if self.prices and MONEY not in amounts:
-            amounts[MONEY] = self.prices.micros(amounts)
-        return amounts
-
     def _used(self, axis: str, elapsed: int) -> int:
         return elapsed if axis == SECONDS else self._spent.get(axis, 0) + self._reserved.get(axis, 0)
 
@@ -358,8 +376,11 @@ class Ledger:
                 reservation = where.pop(reservation_id)
                 _add(account, reservation.amounts, sign=-1)
                 return reservation
+        raise self._unknown(reservation_id)
+
+    def _unknown(self, reservation_id: int) -> InputError:
         state = "was settled or released before" if 0 < reservation_id < self._next_id else "is not of this ledger"
-        raise InputError(f"ledger: reservation {reservation_id} {state}; settle or release each exactly once")
+        return InputError(f"ledger: reservation {reservation_id} {state}; settle or release each exactly once")
 
     def _audit(self, reservation: Reservation, charged: Mapping[str, int]) -> tuple[Overrun, ...]:
         """Record what was taken above the reservation. Estimates may err; only their limit must hold."""

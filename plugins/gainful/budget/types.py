@@ -37,9 +37,9 @@ UsageSource = Literal["reported", "estimated", "full_reservation"]
 
 
 class Record(BaseModel):
-    """Base of everything that is stored or handed over: frozen, unknown keys refused."""
+    """Base of everything that is stored or handed over: frozen, unknown keys refused, numbers finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Budget(Options):
@@ -119,10 +119,10 @@ class Cost(Record):
     tool_calls: int = Field(default=0, ge=0)
     output_tokens: int = Field(default=0, ge=0)
     llm_calls: int = Field(default=0, ge=0)
-    seconds: float = Field(default=0, ge=0, allow_inf_nan=False)
+    seconds: float = Field(default=0, ge=0)
     """The timeout that the call gets; time runs for all open calls at once, so these do not add up."""
     input_tokens: int = Field(default=0, ge=0)
-    money: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    money: float | None = Field(default=None, ge=0)
     """In currency; None lets the ledger's price table work it out."""
     host_steps: int = Field(default=0, ge=0)
     """Steps of a host's own loop, where it has a limit of its own."""
