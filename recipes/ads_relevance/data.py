@@ -223,6 +223,6 @@ def _checked_grades(column: pd.Series, name: str, file: Path, max_grade: int) ->
         if not number or value not in range(max_grade + 1):
             raise DataError(
                 f"data: {file}, row {row}: {name} must be a whole number from 0 to {max_grade}, got {value!r}; "
-                "see max_grade"
+                "see --max-grade"
             )
     return column.astype("int64")

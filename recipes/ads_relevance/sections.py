@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import tables
 from data import Parts
-from metrics import FIGURES
 from pipeline import STUDENTS, TEACHERS, SeedRun
 from report.charts import Line, line_chart
 from report.page import Cell, Chart, Code, Figures, Section, Table, Text
@@ -26,22 +25,6 @@ def sections(summary: dict[str, Any], parts: Parts, run: SeedRun) -> list[Sectio
     return [_figures(summary), _curves(summary), _training(summary), _examples(parts, run), _settings(summary)]
 
 
-def verdict(summary: dict[str, Any]) -> str:
-    """One sentence a comparison: on which figures the interval leaves out zero, and which way."""
-    sentences = []
-    for record in summary["differences"]:
-        clear = [name for name in FIGURES if _is_clear(record[name]["interval"])]
-        first, second = tables.title(record["first"]), tables.title(record["second"])
-        told = ", ".join(f"{'higher' if record[name]['mean'] > 0 else 'lower'} {name}" for name in clear)
-        sentences.append(f"{first} against {second}: {told or 'not told apart'}.")
-    return " ".join(sentences)
-
-
-def _is_clear(interval: list[float | None]) -> bool:
-    low, high = interval
-    return low is not None and low * high > 0
-
-
 def _figures(summary: dict[str, Any]) -> Section:
     data, accuracy = summary["data"], summary["teachers"]
     exact = ", ".join(f"{name} {accuracy[name]['exact_share']:.3f}" for name in TEACHERS)
@@ -52,7 +35,7 @@ def _figures(summary: dict[str, Any]) -> Section:
         "votes on unlabelled pairs teach a student that writes nothing.",
         (
             Text(f"{tables.headline(summary)} {tables.cost(summary)}"),
-            Text(f"Where the 95 % interval of the difference leaves out zero: {verdict(summary)}"),
+            Text(tables.verdict(summary)),
             _table(tables.MODEL_HEADERS, tables.model_rows(summary), "Mean over seeds."),
             _table(tables.DIFFERENCE_HEADERS, tables.difference_rows(summary), "Paired: the same queries and seeds."),
             Text(
@@ -90,7 +73,7 @@ def _training(summary: dict[str, Any]) -> Section:
     return Section(
         "Reinforcement learning",
         "One base, the same prompts; only the advantage differs. Mean over seeds, smoothed.",
-        (Figures(charts),),
+        (Figures(charts), Text(tables.groups(summary))),
     )
 
 

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from metrics import FIGURES
@@ -44,10 +45,11 @@ def title(name: str) -> str:
 
 
 def markdown(summary: dict[str, Any]) -> str:
-    """Both tables, what was measured, and what it cost."""
+    """Both tables, and what was measured and seen, in words."""
     models = _markdown(MODEL_HEADERS, model_rows(summary))
     differences = _markdown(DIFFERENCE_HEADERS, difference_rows(summary))
-    return "\n\n".join((headline(summary), models, differences, cost(summary))) + "\n"
+    texts = (headline(summary), models, differences, verdict(summary), groups(summary), cost(summary))
+    return "\n\n".join(texts) + "\n"
 
 
 def headline(summary: dict[str, Any]) -> str:
@@ -69,6 +71,35 @@ def cost(summary: dict[str, Any]) -> str:
         f"A teacher has {teacher['parameters']:,} parameters and takes {teacher['ms_per_pair']:.2f} ms a pair with "
         f"{votes} votes; a student has {student['parameters']:,} and takes {student['ms_per_pair']:.4f} ms. Training "
         f"of one seed: {training}."
+    )
+
+
+def verdict(summary: dict[str, Any]) -> str:
+    """One paragraph: on which figures the interval of a difference leaves out zero, and which way."""
+    sentences = ["Where the 95 % interval of a difference leaves out zero:"]
+    for record in summary["differences"]:
+        clear = [name for name in FIGURES if _is_clear(record[name]["interval"])]
+        first, second = title(record["first"]), title(record["second"])
+        told = ", ".join(f"{'higher' if record[name]['mean'] > 0 else 'lower'} {name}" for name in clear)
+        sentences.append(f"{first} against {second}: {told or 'not told apart'}.")
+    return " ".join(sentences)
+
+
+def _is_clear(interval: list[float | None]) -> bool:
+    low, high = interval
+    return low is not None and low * high > 0
+
+
+def groups(summary: dict[str, Any]) -> str:
+    """One paragraph: how often a group of RL had nothing right, or nothing that tells its answers apart."""
+
+    def means(figure: str) -> str:
+        curves = summary["training"].items()
+        return ", ".join(f"{name} {fmean(curve[figure]):.3f}" for name, curve in curves)
+
+    return (
+        f"Groups of RL without a right grade, mean share over all steps: {means('all_wrong')}. Groups whose rewards "
+        f"are all equal: {means('silent')}."
     )
 
 
