@@ -87,3 +87,9 @@ def test_the_page_holds_everything_and_escapes_what_it_is_given(evaluate):
     assert "<i>" not in html
     assert not re.search(r"""(src|href)=["'](?!#|data:)|url\(|@import""", html)
     assert "prefers-color-scheme: dark" in html
+
+
+def test_the_benchmark_runs_and_memory_stays_within_its_limit(fresh, repository):
+    status, output = fresh(str(repository / "recipes/bench/advantage.py"), "--quick", OMP_NUM_THREADS="1")
+    assert status == 0, output
+    assert "gainful spae" in output

@@ -7,7 +7,7 @@ from torch import Tensor
 from gainful.advantage.group_relative import group_relative
 from gainful.advantage.groups import group_rows
 from gainful.advantage.rows import broadcast, check_config, check_signal, outcome_scores, row_blocks
-from gainful.advantage.turns import Turns, steps_before
+from gainful.advantage.turns import Turns, steps_between
 from gainful.advantage.types import Advantages, Registration
 from gainful.config import Options
 from gainful.errors import InputError
@@ -71,41 +71,37 @@ def spae(
     scores = outcome_scores("spae", rewards, response_mask, group_ids)
     check_signal("spae", "step_conf", step_conf, torch.float32, response_mask.shape)
     check_signal("spae", "step_acc", step_acc, torch.float32, response_mask.shape)
-    steps = steps_before(step_conf)
-    potential = _potential(step_conf, step_acc, steps)
+    steps = steps_between(step_conf)
     outcome = group_relative(scores, group_rows(group_ids))
     result = broadcast(outcome, response_mask, rewards)
-    before = potential.roll(1).masked_fill(steps.position == 0, 0.0)
-    steps.add_to(result.advantages, config.weight * (potential - before))
-    tail = _after(steps, potential >= config.saturation)
-    tail.add_to(result.advantages, (config.damping - 1) * outcome[tail.row])
+    steps.add_to(result.advantages, _changes(_potential(step_conf, step_acc, steps), outcome, steps, config))
     for rows in row_blocks(response_mask):
         result.advantages[rows].masked_fill_(response_mask[rows] == 0, 0.0)
     return result
 
 
 def _potential(step_conf: Tensor, step_acc: Tensor, steps: Turns) -> Tensor:
-    """[S] float64: the potential at the end of each step."""
-    conf, acc = (signal[steps.row, steps.end - 1].double() for signal in (step_conf, step_acc))
-    num_probes = sum(int((~torch.isnan(step_acc[rows])).sum()) for rows in row_blocks(step_acc))
+    """[S] float64: the potential at the end of each step; 0 for the last of a row, which no probe ends."""
+    probed = ~steps.is_last
+    row, token = steps.row[probed], steps.end[probed] - 1
+    conf, acc = step_conf[row, token].double(), step_acc[row, token].double()
+    num_probes = sum(int(torch.isnan(step_acc[rows]).logical_not_().sum()) for rows in row_blocks(step_acc))
     if torch.isnan(acc).any() or num_probes != len(acc):
         raise InputError("spae: step_conf and step_acc must be given at the same tokens, and be nan at all others")
     probes = torch.cat([conf, acc])
     if ((probes < 0) | (probes > 1)).any():
         raise InputError(f"spae: step_conf and step_acc must be in [0, 1], got {probes.min():g} to {probes.max():g}")
-    return 1.5 * acc * conf + 0.5 * acc - conf
+    return torch.zeros_like(probed, dtype=torch.float64).masked_scatter_(probed, 1.5 * acc * conf + 0.5 * acc - conf)
 
 
-def _after(steps: Turns, reached: Tensor) -> Turns:
-    """What is left of each row after its first step for which reached [S] bool holds; rows without one are left out."""
-    num_rows = len(steps.count)
-    start = steps.end.new_full((num_rows,), steps.num_tokens)
-    start.scatter_reduce_(0, steps.row[reached], steps.end[reached], "amin")
-    settled = start < steps.num_tokens
-    count = settled.long()
-    row = settled.nonzero()[:, 0]
-    end = torch.full_like(row, steps.num_tokens)
-    return Turns(row, start[settled], end, count.cumsum(0) - count, count, steps.num_tokens)
+def _changes(potential: Tensor, outcome: Tensor, steps: Turns, config: SpaeConfig) -> Tensor:
+    """[S] float64: what each step adds to its row's outcome part."""
+    before = potential.roll(1).masked_fill(steps.position == 0, 0.0)
+    brought = (potential - before).masked_fill(steps.is_last, 0.0)
+    reached = (potential >= config.saturation) & ~steps.is_last
+    num_earlier = reached.cumsum(0) - reached.long()
+    settled = num_earlier > num_earlier[steps.first][steps.row]
+    return config.weight * brought + torch.where(settled, (config.damping - 1) * outcome[steps.row], 0.0)
 
 
 REGISTRATION: Registration = {

@@ -12,7 +12,7 @@ from torch import Tensor
 from gainful.advantage.groups import group_rows
 from gainful.advantage.rows import row_blocks
 
-__all__ = ["Turns", "find_turns", "steps_before"]
+__all__ = ["Turns", "find_turns", "steps_between"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,23 +104,28 @@ def find_turns(response_mask: Tensor) -> Turns:
     return Turns(row, start, end, count.cumsum(0) - count, count, num_tokens)
 
 
-def steps_before(probes: Tensor) -> Turns:
+def steps_between(probes: Tensor) -> Turns:
     """The steps that end at the tokens of probes [B, T] float that are not nan, each beginning where the last ended.
 
-    Tokens after the last probe of a row belong to no step.
+    What is left after the last probe of a row, perhaps nothing, is the row's last step.
     """
+    num_rows, num_tokens = probes.shape
     found = [_probed(probes[rows], rows.start) for rows in row_blocks(probes)]
     row, end = (torch.cat(part) for part in zip(*found, strict=True)) if found else _no_turns(probes)[:2]
-    count = torch.bincount(row, minlength=len(probes))
+    count = torch.bincount(row, minlength=num_rows)
     first = count.cumsum(0) - count
     is_first = torch.arange(len(row), device=row.device) == first[row]
-    return Turns(row, end.roll(1).masked_fill(is_first, 0), end, first, count, probes.shape[1])
+    return Turns(row, end.roll(1).masked_fill(is_first, 0), end, first, count, num_tokens)
 
 
 def _probed(probes: Tensor, first_row: int) -> tuple[Tensor, Tensor]:
-    """Row, and one past the token, of each probe in a block of rows."""
+    """Row, and one past the token, of each probe in a block of rows; and T once more for each row."""
+    num_rows, num_tokens = probes.shape
     row, column = torch.isnan(probes).logical_not_().nonzero(as_tuple=True)
-    return row + first_row, column + 1
+    row = torch.cat([row, torch.arange(num_rows, device=row.device)])
+    end = torch.cat([column + 1, column.new_full((num_rows,), num_tokens)])
+    order = (row * (num_tokens + 1) + end).argsort(stable=True)
+    return row[order] + first_row, end[order]
 
 
 def _borders(mask: Tensor, first_row: int) -> tuple[Tensor, Tensor, Tensor]:
