@@ -10,7 +10,6 @@ are numbered: the same numbers give the same runs on any number of processes. Ex
 """
 
 import argparse
-import random
 import sys
 import time
 from collections import Counter
@@ -21,7 +20,7 @@ from rich.progress import track
 
 from gainful.budget import PriceTable
 from gainful.budget.controller import Controller
-from gainful.budget.hostile import HostileValue, Hostility, broken_limits, drive, random_budget, random_question
+from gainful.budget.hostile import HostileValue, Hostility, broken_limits, drive, random_budget, random_question, seeded
 from gainful.budget.replay import replay
 
 BATCH = 500
@@ -31,7 +30,7 @@ BROKEN = "broken: "
 
 def one_run(number: int) -> Counter:
     """What happened in run `number`; anything that must not happen is counted under a name that begins with BROKEN."""
-    draw = random.Random(number)  # noqa: S311
+    draw = seeded(number)
     hostile = number % 2 == 1
     controller = Controller(prices=PRICES, value_model=HostileValue(draw) if hostile else "heuristic")
     seen = Counter(runs=1)

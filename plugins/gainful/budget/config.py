@@ -1,11 +1,11 @@
 """Every constant of the controller, with where it comes from."""
 
-import hashlib
 import json
 from typing import Any, Literal, cast, get_args
 
 from pydantic import Field
 
+from gainful.budget.hashing import short_hash
 from gainful.config import Options
 
 __all__ = ["ControllerConfig", "Origin", "origins"]
@@ -145,8 +145,7 @@ class ControllerConfig(Options):
     @property
     def config_hash(self) -> str:
         """Names this set of constants in traces and result files."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return short_hash(json.dumps(self.model_dump(mode="json"), sort_keys=True))
 
 
 def origins() -> dict[str, Origin]:

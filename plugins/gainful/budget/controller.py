@@ -1,6 +1,5 @@
 """The state machine that a host drives: decide, begin, do the I/O, observe, until done; then finish."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 
 from gainful.budget.actions import Action, Answer, Critique, Decision, Fallback, Observation, Propose, Search
@@ -9,6 +8,7 @@ from gainful.budget.commit import base_answer, exit_reason
 from gainful.budget.config import ControllerConfig
 from gainful.budget.costs import CostModel
 from gainful.budget.finalizer import Draft, Finalized, Finalizer, RuleFinalizer
+from gainful.budget.hashing import short_hash
 from gainful.budget.ledger import Ledger
 from gainful.budget.memory import Slot, StepUse
 from gainful.budget.observe import apply_observation, bounded
@@ -95,7 +95,7 @@ class Controller:
             raise InputError("controller: tools must name at least one search tool, got none")
         question = clean(question, self.config.max_text_chars)
         ledger = Ledger(Budget.parse(budget), now=now, prices=self.prices, host_steps=host_steps, config=self.config)
-        name = run_id or hashlib.sha256(f"{question}\n{self.config.config_hash}".encode()).hexdigest()[:_ID_LENGTH]
+        name = run_id or short_hash(f"{question}\n{self.config.config_hash}")
         state = SearchState(
             run_id=name,
             question=question,
@@ -258,9 +258,6 @@ class Controller:
         except Exception as error:
             failure = type(error).__name__
         return Finalized(answer=answer, reason="the finalizer failed"), [f"finalizer: {failure}; the answer stays"]
-
-
-_ID_LENGTH = 16  # hexadecimal digits
 
 
 def _name(model: object) -> str:

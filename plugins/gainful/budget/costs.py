@@ -43,8 +43,9 @@ class RunningMedianCost:
         cost = expected.get(move.kind, expected["ANSWER"])
         if move.kind == "DECOMPOSE" and view.config.bundle_followup:
             search = expected["SEARCH"]
-            update = {"tool_calls": 1, "host_steps": 1, "seconds": cost.seconds + search.seconds}
-            return cost.model_copy(update=update)
+            tool = view.digest.searches[0].tool
+            seconds = cost.seconds + search.seconds
+            return cost.model_copy(update={"tool_calls": 1, "per_tool": {tool: 1}, "host_steps": 1, "seconds": seconds})
         return cost
 
     def observe(self, move: Move, usage: Usage) -> None:

@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from gainful.budget.actions import Action, Fallback, LLMRequest, Move, Observation, Outcome, Passage, Search
+from gainful.budget.actions import Action, Answer, Fallback, LLMRequest, Move, Observation, Outcome, Passage, Search
 from gainful.budget.controller import Controller
 from gainful.budget.report import BudgetReport
 from gainful.budget.state import SearchState
@@ -16,9 +16,10 @@ from gainful.budget.types import Budget, Usage
 from gainful.budget.value import StateView, ValueEstimate
 from gainful.errors import InputError
 
-__all__ = ["Hostility", "HostileValue", "Ran", "broken_limits", "drive", "random_budget", "random_question"]
+__all__ = ["Hostility", "HostileValue", "Ran", "broken_limits", "drive", "random_budget", "random_question", "seeded"]
 
-_OUTCOMES: tuple[Outcome, ...] = ("ok", "ok", "ok", "ok", "error", "refused", "timeout", "cancelled")
+_OK: Outcome = "ok"
+_OUTCOMES: tuple[Outcome, ...] = (*(_OK for _ in range(9)), "error", "refused", "timeout", "cancelled")
 _NAMES = ("Ada Lovelace", "Solaris", "Stanisław Lem", "Kraków", "The Nile", "Ωmega", "Bruce Wayne", "1984")
 _WORDS = ("born", "directed", "river", "of", "the", "in", "1972", "4 April 1932", "<b>", "\x00", "\ud800", "film")
 _QUESTIONS = (
@@ -58,6 +59,8 @@ class Hostility:
     """Store and restore the state between steps, and in the middle of one."""
     clock: bool = True
     """Jump back, forward and beyond the timeout."""
+    always_stored: bool = False
+    """Store and restore the state after every step."""
     cancels: bool = True
     """Finish in the middle of the run."""
 
@@ -70,6 +73,8 @@ class Ran:
     report: BudgetReport
     tool_calls: int = 0
     llm_calls: int = 0
+    host_steps: int = 0
+    """Searches and the answer, which a host's own loop counts."""
     output_tokens: int = 0
     """As reported; the whole cap where nothing credible was."""
     calls_by_tool: dict[str, int] = field(default_factory=dict)
@@ -103,10 +108,16 @@ class HostileValue:
         return ValueEstimate(delta=self._draw.uniform(-1e9, 1e9) if kind < 0.5 else self._draw.uniform(-1, 1))
 
 
+def seeded(seed: int) -> random.Random:
+    """The draws of one run."""
+    return random.Random(seed)  # noqa: S311 - nothing here is a secret
+
+
 def broken_limits(ran: Ran) -> list[str]:
     """Exact limits that the run went over by the host's own count. Output tokens count only if caps were obeyed."""
     budget = ran.state.ledger.budget
     counts = [("tool_calls", ran.tool_calls, budget.tool_calls), ("llm_calls", ran.llm_calls, budget.llm_calls)]
+    counts.append(("host_steps", ran.host_steps, ran.state.ledger.limits.get("host_steps")))
     counts += [(f"tool:{name}", ran.calls_by_tool.get(name, 0), limit) for name, limit in budget.per_tool.items()]
     if not ran.overran:
         counts.append(("output_tokens", ran.output_tokens, budget.output_tokens))
@@ -167,7 +178,7 @@ def drive(
         check(ran.state)
         if hostility.duplicates and draw.random() < 0.1:
             _observe_again(controller, ran.state, action, observation, now)
-        if hostility.snapshots and draw.random() < 0.1:
+        if hostility.always_stored or (hostility.snapshots and draw.random() < 0.1):
             ran.state = _restored(ran.state)
     ran.report = controller.finish(ran.state, draw.choice((now, float("nan"))) if hostility.clock else now)
     check(ran.state)
@@ -188,6 +199,7 @@ def _count(ran: Ran, action: Action, observation: Observation) -> None:
     """What an auditor sees from outside: calls that left the host."""
     if isinstance(action, Fallback) or not observation.started:
         return
+    ran.host_steps += isinstance(action, Search | Answer)
     if isinstance(action, Search):
         ran.tool_calls += 1
         ran.calls_by_tool[action.tool] = ran.calls_by_tool.get(action.tool, 0) + 1

@@ -1,18 +1,16 @@
 """Passages as evidence: named by content, cleaned once, indexed once."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gainful.budget.actions import Passage
+from gainful.budget.hashing import short_hash
 from gainful.budget.memory import Evidence
 from gainful.budget.question import Question
 from gainful.budget.spans import has_type
 from gainful.budget.text import names, normalise, tokens
 
 __all__ = ["PassageIndex", "as_evidence", "clean", "index_passage"]
-
-_ID_LENGTH = 16  # hexadecimal digits
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ def as_evidence(found: Sequence[Passage], query: int) -> list[Evidence]:
     evidence: dict[str, Evidence] = {}
     for rank, passage in enumerate(found):
         title, text = passage.title, passage.text
-        name = hashlib.sha256(f"{title}\n{text}".encode()).hexdigest()[:_ID_LENGTH]
+        name = short_hash(f"{title}\n{text}")
         if name not in evidence:
             evidence[name] = Evidence(
                 id=name,

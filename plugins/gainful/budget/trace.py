@@ -1,6 +1,5 @@
 """What happened, step by step: enough to show it, to audit it and to run it again."""
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
@@ -9,6 +8,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter
 
 from gainful.budget.actions import GuardNote, Observation, Option, Outcome
 from gainful.budget.config import ControllerConfig
+from gainful.budget.hashing import short_hash
 from gainful.budget.prices import PriceTable
 from gainful.budget.types import AxisUse, Budget, Cost, Record, UsageSource
 
@@ -169,5 +169,5 @@ def _redacted(value: Any, key: str = "") -> Any:
     if isinstance(value, list):
         return [_redacted(part, key) for part in value]
     if key in _TEXTS and isinstance(value, str) and value:
-        return _REDACTED + hashlib.sha256(value.encode(errors="replace")).hexdigest()[:16]
+        return _REDACTED + short_hash(value)
     return value

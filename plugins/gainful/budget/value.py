@@ -1,6 +1,5 @@
 """What an action is worth: the gain in expected final score, 0 to 1. Preferences only; nothing here can spend."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,6 +9,7 @@ from pydantic import Field
 from gainful.budget.actions import LLMRequest, Move
 from gainful.budget.config import ControllerConfig
 from gainful.budget.digest import Digest
+from gainful.budget.hashing import uniform
 from gainful.budget.memory import Candidate, Evidence, Query, Slot
 from gainful.budget.prices import PriceTable
 from gainful.budget.types import Record
@@ -27,8 +27,6 @@ __all__ = [
     "ValueEstimate",
     "ValueModel",
 ]
-
-_HEX, _STEPS = 16, 2**53
 
 
 class ValueEstimate(Record):
@@ -165,7 +163,7 @@ class CriticValue(HeuristicValue):
 class ConstantOptions(Options):
     """Options of `constant`."""
 
-    delta: float = Field(default=0.5, ge=-1, le=1)
+    delta: float = Field(default=1.0, ge=-1, le=1)
     """Value of every action (ours)."""
 
 
@@ -208,8 +206,7 @@ class RandomValue:
     def value(self, view: StateView, move: Move, features: Mapping[str, float]) -> ValueEstimate:
         """The same for the same step of the same question."""
         channel = f"{self._seed}\n{view.step}\n{move.kind}\n{move.query}\n{view.question}"
-        drawn = int(hashlib.sha256(channel.encode()).hexdigest(), base=_HEX)
-        return ValueEstimate(delta=(drawn % _STEPS) / _STEPS)
+        return ValueEstimate(delta=uniform(channel))
 
 
 def _at_hop(table: Sequence[float], hop: int) -> float:
