@@ -50,12 +50,52 @@ def test_the_default_trainer_computes_advantages_with_that_function():
     assert utils.compute_advantage is ray_trainer.compute_advantage
 
 
+def test_trainers_have_the_step_that_ours_extend_and_the_names_they_stand_for():
+    from verl.trainer.ppo import v1
+
+    from gainful_verl.modes import MODES
+
+    for stock, trainer in zip(MODES.values(), (v1.PPOTrainerSync, v1.PPOTrainerColocateAsync), strict=True):
+        assert v1.get_trainer_cls(stock) is trainer
+        assert list(inspect.signature(trainer._compute_advantage).parameters) == ["self", "batch", "metrics"]
+    for ours in MODES:
+        assert issubclass(v1.get_trainer_cls(ours), v1.get_trainer_cls(MODES[ours]))
+
+
+def test_that_step_still_narrows_the_batch_and_keeps_the_order_of_rows():
+    from verl.trainer.ppo.v1 import PPOTrainer
+
+    source = inspect.getsource(PPOTrainer._compute_advantage)
+    assert "kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)" in source
+    assert '"entropy"' not in source
+
+
+def test_columns_that_we_fetch_are_written_by_verl():
+    from verl.trainer.ppo.v1 import PPOTrainer
+
+    from gainful_verl.modes import COLUMNS
+
+    source = inspect.getsource(PPOTrainer)
+    assert not [name for name in COLUMNS if f'"{name}"' not in source]
+
+
+def test_policy_losses_are_looked_up_by_name_and_receive_what_we_take():
+    from gainful_verl.policy_loss import LOSSES
+
+    stock = inspect.signature(core_algos.get_policy_loss_fn("vanilla")).parameters
+    for loss in LOSSES.values():
+        assert list(inspect.signature(loss).parameters) == list(stock)
+    with pytest.raises(ValueError, match="Unsupported loss mode"):
+        core_algos.get_policy_loss_fn("no_such_loss")
+
+
 def test_the_main_program_imports_the_module_we_watch():
     from verl.trainer import main_ppo
 
-    from gainful_verl.autoload import DRIVER_MODULE, REGISTRY_MODULE
+    from gainful_verl.autoload import DRIVER_MODULE, REGISTRY_MODULE, TRAINERS_MODULE
 
     assert f"from {DRIVER_MODULE} import" in inspect.getsource(main_ppo)
+    assert f"from {TRAINERS_MODULE} import get_trainer_cls" in inspect.getsource(main_ppo)
     assert core_algos.__name__ == REGISTRY_MODULE
 
 

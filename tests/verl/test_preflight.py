@@ -46,7 +46,38 @@ def test_a_missing_signal_names_what_verl_passes_and_what_fits():
         check(algorithm(), replace(catalog().advantage("agpo"), name="acme", needs=("entropy",)))
     message = str(caught.value)
     assert message.startswith("gainful: estimator 'acme' needs signal 'entropy' float [B, T]; verl ")
-    assert "passes only token_level_rewards, response_mask, config, index. Choose one of agpo, psr" in message
+    assert (
+        "passes only token_level_rewards, response_mask, config, index. Use trainer.v1.trainer_mode=gainful" in message
+    )
+    assert "or choose one of agpo, psr" in message
+    assert "gigpo" not in message
+
+
+def run_config(estimator, mode, **more):
+    trainer = {"use_v1": True, "v1": {"trainer_mode": mode}}
+    return OmegaConf.create({"algorithm": {"adv_estimator": estimator, **more}, "trainer": trainer})
+
+
+def test_a_mode_that_carries_signals_lets_methods_that_need_them_run():
+    known = catalog().advantages
+    for mode in ("gainful_sync", "gainful_colocate_async"):
+        assert check_run(run_config("canon_entropy", mode), known).name == "canon_entropy"
+    for config in (run_config("gigpo", "sync"), OmegaConf.create({"algorithm": {"adv_estimator": "gigpo"}})):
+        with pytest.raises(MissingInputError, match=r"needs signal 'anchor_ids' int64 \[B, T\], 'turn_rewards' float"):
+            check_run(config, known)
+
+
+def test_verls_older_trainer_carries_nothing():
+    config = run_config("hdpo", "gainful_sync")
+    config.trainer.use_v1 = False
+    with pytest.raises(MissingInputError, match="needs signal 'tool_calls'"):
+        check_run(config, catalog().advantages)
+
+
+def test_no_entropy_where_verl_skips_the_old_log_probabilities():
+    config = run_config("canon_entropy", "gainful_sync", rollout_correction={"bypass_mode": True})
+    with pytest.raises(ConfigError, match="bypass_mode=true skips both; set it to false"):
+        check_run(config, catalog().advantages)
 
 
 def test_all_reasons_are_named_at_once():
