@@ -11,8 +11,7 @@ An unlabelled file has `query` and `ad`. Other columns are left alone.
 """
 
 import random
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -32,23 +31,29 @@ class DataError(ValueError):
 
 @dataclass(frozen=True)
 class Columns:
-    """What a user's file calls its columns."""
+    """What a user's file calls its columns; three different names, or `DataError`."""
 
     query: str = "query"
     ad: str = "ad"
     label: str = "label"
 
+    def __post_init__(self):
+        names = (self.query, self.ad, self.label)
+        if len(set(names)) < len(names):
+            raise DataError(f"data: query, ad and label must be three columns, got {', '.join(names)}")
+
 
 @dataclass(frozen=True)
 class Parts:
-    """Checked data; no query is in two of these. `unlabelled` has no labels, and `dropped` says what was left out."""
+    """Checked data; no query is in two of the first four, and none of validation or test in `unlabelled`."""
 
     supervised: pd.DataFrame
     reinforced: pd.DataFrame
     validation: pd.DataFrame
     test: pd.DataFrame
     unlabelled: pd.DataFrame
-    dropped: Mapping[str, int] = field(default_factory=dict)
+    num_dropped: int
+    """Unlabelled pairs left out because their query is in validation or test."""
 
 
 def write_world(folder: Path, world: World) -> tuple[Path, Path]:
@@ -96,8 +101,8 @@ def read_labelled(file: Path, columns: Columns, limits: Data) -> pd.DataFrame:
     Raises:
         DataError: A column is missing, or a value is null, of the wrong type, too long or out of range.
     """
-    optional = [name for name in ("annotation", "rationale") if name in _column_names(file)]
     renamed = {columns.query: "query", columns.ad: "ad", columns.label: "label"}
+    optional = [name for name in ("annotation", "rationale") if name in _column_names(file) and name not in renamed]
     frame = _read(file, [*renamed, *optional]).rename(columns=renamed)
     for name in ("query", "ad", *({"rationale"} & set(optional))):
         _check_text(frame[name], name, file, limits.max_characters)
@@ -151,7 +156,7 @@ def split(labelled: pd.DataFrame, unlabelled: pd.DataFrame | None, settings: Dat
     kept = unlabelled.loc[~unlabelled["query"].isin(held_out), ["query", "ad"]].reset_index(drop=True)
     if kept.empty:
         raise DataError("data: no unlabelled pair is left whose query is neither in validation nor in test; add some")
-    return Parts(**parts, unlabelled=kept, dropped={"unlabelled": len(unlabelled) - len(kept)})
+    return Parts(**parts, unlabelled=kept, num_dropped=len(unlabelled) - len(kept))
 
 
 def prompt_text(query: str, ad: str, max_grade: int) -> str:

@@ -3,6 +3,7 @@
 A pair is shown if its score is at or above a threshold. Pairs of equal score are shown together or not at all.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,6 +12,9 @@ import plan
 
 FIGURES = ("precision", "recall", "average precision")
 _INTERVAL = (2.5, 97.5)
+_SEEDS_SEED, _QUERIES_SEED = 0, 1
+_BLOCK_ELEMENTS = 2**20
+"""Ours; bounds the memory of the bootstrap whatever the size of a user's file."""
 
 
 class Curve(NamedTuple):
@@ -73,17 +77,24 @@ class Bootstrap:
 
     def __init__(self, queries: np.ndarray, num_seeds: int, num_resamples: int):
         """`queries` [N]: the query of each pair."""
-        rng = np.random.default_rng(0)
-        _, query = np.unique(queries, return_inverse=True)
-        num_queries = query.max() + 1
-        times = rng.multinomial(num_queries, np.full(num_queries, 1 / num_queries), size=num_resamples)
-        self._weights = times[:, query].astype(float)
-        self._seeds = rng.integers(num_seeds, size=(num_resamples, num_seeds))
+        _, self._query = np.unique(queries, return_inverse=True)
+        self._num_resamples = num_resamples
+        self._seeds = np.random.default_rng(_SEEDS_SEED).integers(num_seeds, size=(num_resamples, num_seeds))
 
     def draws(self, relevant: np.ndarray, model: Scored) -> dict[str, np.ndarray]:
         """Each of `FIGURES` in every resample, [R]."""
-        tables = _tables(relevant, model, self._weights)
+        blocks = [_tables(relevant, model, weights) for weights in self._weights()]
+        tables = {name: np.concatenate([block[name] for block in blocks]) for name in FIGURES}
         return {name: np.take_along_axis(table, self._seeds, axis=1).mean(axis=1) for name, table in tables.items()}
+
+    def _weights(self) -> Iterator[np.ndarray]:
+        """How often each pair is drawn, [rows, N] for some resamples at a time; the same at every call."""
+        rng, num_queries = np.random.default_rng(_QUERIES_SEED), self._query.max() + 1
+        rows = max(1, _BLOCK_ELEMENTS // len(self._query))
+        for start in range(0, self._num_resamples, rows):
+            size = min(rows, self._num_resamples - start)
+            times = rng.multinomial(num_queries, np.full(num_queries, 1 / num_queries), size=size)
+            yield times[:, self._query].astype(float)
 
 
 def interval(draws: np.ndarray) -> tuple[float, float]:

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from gainful.advantage import AgpoConfig
 from gainful.config import Options, from_mapping
+from gainful.errors import ConfigError
 
 CONFIG = Path(__file__).with_name("config.toml")
 LAYOUT_VERSION = 1
@@ -119,10 +120,13 @@ def read_plan(file: Path = CONFIG, *changes: dict[str, dict]) -> Plan:
     """Read a config file, then apply changes of the form {section: {key: value}}, the last one winning.
 
     Raises:
-        ConfigError: A key is unknown or missing, or a value is impossible.
+        ConfigError: The file cannot be read, a key is unknown or missing, or a value is impossible.
     """
-    sections = tomllib.loads(file.read_text())
+    try:
+        sections = tomllib.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{file} must be a TOML file: {error}") from error
     for change in changes:
         for name, values in change.items():
-            sections[name] = {**sections[name], **values}
+            sections[name] = {**sections.get(name, {}), **values}
     return from_mapping(Plan, sections, where=str(file), owner="ads_relevance")

@@ -18,6 +18,12 @@ COLORS = {"base": "#8a8f98", "grpo": "#d07a1c", "agpo": "#2f80e0", "annotation":
 DASHES = {"base": ":", "grpo": "--", "agpo": "-", "annotation": "-.", "label": "-."}
 EXAMPLES_OF_EACH_GRADE = 3
 SMOOTHING_STEPS = 9
+STEP_CHARTS = (
+    ("reward", "Mean reward", "Of the batch, before its update."),
+    ("silent", "Groups with equal rewards", "GRPO learns nothing from them, AGPO does where all are wrong."),
+    ("all_wrong", "Groups without a right grade", "A near miss still tells their answers apart."),
+)
+"""Figure, title and caption."""
 
 
 def sections(summary: dict[str, Any], parts: Parts, run: SeedRun) -> list[Section]:
@@ -64,12 +70,7 @@ def _curve_chart(title: str, names: Sequence[str], curves: dict[str, list[float]
 
 
 def _training(summary: dict[str, Any]) -> Section:
-    captions = {
-        "reward": "Mean reward of the batch.",
-        "silent": "Share of groups with equal rewards: GRPO learns nothing from them, AGPO does where all are wrong.",
-        "all_wrong": "Share of groups without a right grade.",
-    }
-    charts = tuple(_step_chart(name, caption, summary["training"]) for name, caption in captions.items())
+    charts = tuple(_step_chart(*chart, summary["training"]) for chart in STEP_CHARTS)
     return Section(
         "Reinforcement learning",
         "One base, the same prompts; only the advantage differs. Mean over seeds, smoothed.",
@@ -77,13 +78,12 @@ def _training(summary: dict[str, Any]) -> Section:
     )
 
 
-def _step_chart(figure: str, caption: str, training: dict[str, Any]) -> Chart:
+def _step_chart(figure: str, title: str, caption: str, training: dict[str, Any]) -> Chart:
     lines = []
     for method in METHODS:
         values = training[method][figure]
         lines.append(_line(method, list(range(1, len(values) + 1)), _smoothed(values)))
-    label = figure.replace("_", " ")
-    return Chart(line_chart(f"{label} by step", lines, x_label="training step", y_label=label), label, caption)
+    return Chart(line_chart(title, lines, x_label="training step", y_label=title.lower()), title, caption)
 
 
 def _smoothed(values: list[float]) -> list[float]:
@@ -93,11 +93,10 @@ def _smoothed(values: list[float]) -> list[float]:
 
 
 def _examples(parts: Parts, run: SeedRun) -> Section:
-    rows = np.concatenate(
-        [np.flatnonzero(parts.test["label"] == grade)[:EXAMPLES_OF_EACH_GRADE] for grade in (3, 2, 1, 0)]
-    )
-    answers = {name: run.example_answers(name, rows) for name in TEACHERS}
     max_grade = run.setting.plan.data.max_grade
+    of_grade = (np.flatnonzero(parts.test["label"] == grade) for grade in range(max_grade, -1, -1))
+    rows = np.concatenate([some[:EXAMPLES_OF_EACH_GRADE] for some in of_grade])
+    answers = {name: run.example_answers(name, rows) for name in TEACHERS}
     lines = []
     for i, pair in enumerate(parts.test.iloc[rows].itertuples()):
         cells = (_marks(answers[name][i], pair.label, max_grade) for name in TEACHERS)

@@ -84,7 +84,7 @@ def describe(parts: Parts, plan: Plan) -> dict[str, Any]:
     }
     record["unlabelled"] = {"pairs": len(parts.unlabelled), "queries": parts.unlabelled["query"].nunique()}
     agree = parts.supervised["annotation"] == parts.supervised["label"]
-    return record | {"dropped": dict(parts.dropped), "annotation_is_label": float(agree.mean())}
+    return record | {"num_dropped": parts.num_dropped, "annotation_is_label": float(agree.mean())}
 
 
 def _points(name: str, shares: Sequence[Mapping], relevant: np.ndarray, plan: Plan) -> list[OperatingPoint]:

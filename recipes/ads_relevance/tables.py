@@ -78,16 +78,18 @@ def verdict(summary: dict[str, Any]) -> str:
     """One paragraph: on which figures the interval of a difference leaves out zero, and which way."""
     sentences = ["Where the 95 % interval of a difference leaves out zero:"]
     for record in summary["differences"]:
-        clear = [name for name in FIGURES if _is_clear(record[name]["interval"])]
+        clear = [name for name in FIGURES if _is_clear(record[name])]
         first, second = title(record["first"]), title(record["second"])
         told = ", ".join(f"{'higher' if record[name]['mean'] > 0 else 'lower'} {name}" for name in clear)
         sentences.append(f"{first} against {second}: {told or 'not told apart'}.")
     return " ".join(sentences)
 
 
-def _is_clear(interval: list[float | None]) -> bool:
-    low, high = interval
-    return low is not None and low * high > 0
+def _is_clear(figure: dict[str, Any]) -> bool:
+    if figure["mean"] is None:
+        return False
+    low, high = figure["interval"]
+    return low * high > 0
 
 
 def groups(summary: dict[str, Any]) -> str:

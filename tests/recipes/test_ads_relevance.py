@@ -129,6 +129,38 @@ answer = [judge(query, ad).grade for ad in ads]
     assert answer == [3, 2, 1, 2, 1, 0]
 
 
+def test_annotators_who_know_everything_are_right_and_others_err_in_favour_of_the_ad(ask):
+    answer = ask(
+        """
+import random
+from rules import Annotators, ad_of_grade, all_queries, judge
+rng = random.Random(0)
+pairs = [(query, ad_of_grade(query, rng.randrange(4), rng)) for query in rng.sample(all_queries(), 300)]
+def errors(unfamiliar_max):
+    annotators = Annotators(random.Random(1), unfamiliar_max=unfamiliar_max, slip_rate=0.0)
+    return sorted({annotators.annotate(*pair)[0] - judge(*pair).grade for pair in pairs})
+answer = [errors(0.0), errors(1.0)]
+"""
+    )
+    assert answer[0] == [0]
+    assert answer[1][0] == 0
+    assert answer[1][-1] > 0
+
+
+def test_long_reasons_are_cut_and_the_grade_is_kept(ask):
+    answer = ask(
+        """
+import pandas as pd, plan, teacher
+pairs = pd.DataFrame({"query": ["Hire zand!"], "ad": ["felt, tilmar"]})
+words = teacher.Vocabulary.build(pairs, ["same same same same grade 2"], plan.read_plan().teacher, 3)
+tokens = words.responses(["same " * 50 + "grade 3", "same grade 1"])
+strange = words.prompts(pd.DataFrame({"query": ["never seen " * 50], "ad": ["?"]}))
+answer = [words.texts(tokens), tokens.shape[1], strange.shape[1], int(strange.max()) < len(words.words)]
+"""
+    )
+    assert answer == [["same same same same grade 3", "same grade 1"], 7, 2 + 2 + 2, True]
+
+
 def test_splits_share_no_query_and_grades_have_the_declared_shares(ask):
     answer = ask(
         """
@@ -162,7 +194,7 @@ labelled = pd.DataFrame({"query": f"q{i}", "ad": f"a{j}", "label": j} for i in r
 parts = data.split(labelled, labelled[["query", "ad"]], plan.data)
 held_out = set(parts.validation["query"]) | set(parts.test["query"])
 shared = held_out & set(parts.unlabelled["query"])
-answer = [len(parts.unlabelled), parts.dropped["unlabelled"], len(shared), len(held_out)]
+answer = [len(parts.unlabelled), parts.num_dropped, len(shared), len(held_out)]
 """
     )
     kept, dropped, shared, held_out = answer
