@@ -4,9 +4,9 @@ from importlib import import_module
 from importlib.util import find_spec
 
 from gainful.errors import MissingExtraError
-from gainful.hookspecs import RegisterAdvantage, hookimpl
+from gainful.hookspecs import RegisterAdvantage, RegisterValueModel, hookimpl
 
-__all__ = ["ESTIMATORS", "NOT_IMPLEMENTED", "register_advantages"]
+__all__ = ["ESTIMATORS", "NOT_IMPLEMENTED", "VALUE_MODELS", "register_advantages", "register_value_models"]
 
 ESTIMATORS = (
     "agpo",
@@ -50,3 +50,20 @@ def register_advantages(register: RegisterAdvantage) -> None:
     for name in ESTIMATORS:
         module = import_module(f"gainful.advantage.{name}")
         register(name, getattr(module, name), **module.REGISTRATION)
+
+
+VALUE_MODELS = (
+    ("heuristic", "HeuristicValue", "NoOptions", "arXiv 2605.05701; terms and constants are ours"),
+    ("critic", "CriticValue", "NoOptions", "arXiv 2605.05701; how the critic counts is ours"),
+    ("constant", "ConstantValue", "ConstantOptions", "ours, a baseline"),
+    ("random", "RandomValue", "RandomOptions", "ours, a baseline"),
+)
+"""Name, class, options and source; all stand in `gainful.budget.value`."""
+
+
+@hookimpl
+def register_value_models(register: RegisterValueModel) -> None:
+    """Offer the value models of `gainful.budget`."""
+    module = import_module("gainful.budget.value")
+    for name, model, options, source in VALUE_MODELS:
+        register(name, getattr(module, model), config=getattr(module, options), source=source)

@@ -91,7 +91,8 @@ class HeuristicValue:
         psi(DECOMPOSE)   = - beta_rep * proposals since the last new evidence
         delta(ANSWER)    = s less the penalty for answering early; compared only under `scoring="ratio"`
 
-    A proposal is worth nothing while an earlier one waits to be searched.
+    A proposal is worth nothing while an earlier one waits to be searched. Where every free query was searched before,
+    Q_alt is 0.
 
     Source: the form of arXiv 2605.05701; terms and constants are ours.
     """
@@ -122,7 +123,8 @@ class HeuristicValue:
 
     def _decompose(self, view: StateView) -> ValueEstimate:
         config, hop = view.config, view.digest.hop
-        lead = max(0.0, _at_hop(config.proposed_by_hop, hop) - _at_hop(config.free_by_hop, hop))
+        free = _at_hop(config.free_by_hop, hop) if view.digest.has_free_query else 0.0
+        lead = max(0.0, _at_hop(config.proposed_by_hop, hop) - free)
         calls = view.left.get("tool_calls", view.digest.hops_left)
         reach = min(1.0, calls / view.digest.hops_left)
         delta = 0.0 if view.pending else (1 - view.digest.support) * view.digest.p_open * lead * reach
