@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from llama_index.core.base.llms.types import ChatMessage, ToolCallBlock
+from llama_index.core.base.llms.types import ChatMessage, MessageRole, ToolCallBlock
 from llama_index.core.callbacks.token_counting import get_tokens_from_response
 from llama_index.core.tools import BaseTool, ToolSelection
 from llama_index.core.utils import get_tokenizer
 
 from gainful.budget import Usage
 
-__all__ = ["call_key", "cut_calls", "input_tokens_of", "usage_of"]
+__all__ = ["call_key", "cut_calls", "input_tokens_of", "question_of", "usage_of"]
 
 
 @dataclass
@@ -44,6 +44,12 @@ def input_tokens_of(messages: Sequence[ChatMessage], tools: Iterable[BaseTool], 
     parts += [str(block.tool_kwargs) for message in messages for block in _tool_blocks(message)]
     parts += [json.dumps(tool.metadata.get_parameters_dict()) + tool.metadata.description for tool in tools]
     return math.ceil(len(get_tokenizer()("\n".join(parts))) * margin)
+
+
+def question_of(messages: Sequence[ChatMessage]) -> str:
+    """What the user said last."""
+    said = (message.content for message in reversed(messages) if message.role == MessageRole.USER and message.content)
+    return next(said, "")
 
 
 def cut_calls(message: ChatMessage) -> set[str]:

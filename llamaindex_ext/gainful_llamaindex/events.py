@@ -1,12 +1,11 @@
 """What a budgeted run writes to the event stream, and what it returns."""
 
-from typing import Any
-
 from llama_index.core.agent.workflow.workflow_events import AgentOutput
-from llama_index.core.bridge.pydantic import Field
 from llama_index.core.workflow import Event
 
-from gainful_llamaindex.report import BudgetReport
+from gainful.budget.report import BudgetReport
+from gainful.budget.table import step_line
+from gainful.budget.trace import StepRecord
 
 __all__ = [
     "BudgetEvent",
@@ -18,6 +17,23 @@ __all__ = [
 ]
 
 
+class DecisionEvent(Event):
+    """One decision and what became of it; `str()` is one line of at most 140 characters."""
+
+    record: StepRecord
+
+    def __str__(self) -> str:
+        return step_line(self.record)
+
+
+class EvidenceEvent(Event):
+    """A search returned."""
+
+    query: str
+    new_ids: list[str]
+    """Of passages that were not known before."""
+
+
 class BudgetEvent(Event):
     """A call was charged."""
 
@@ -26,43 +42,22 @@ class BudgetEvent(Event):
     source: str
     """reported | estimated | full_reservation"""
     left: dict[str, float]
-    """Per limited axis, in its own unit."""
+    """Per limited axis, in its own unit; what is held for the answer included."""
 
 
 class ExhaustedEvent(Event):
-    """The next step must be the answer, or is left out altogether."""
+    """A limit leaves nothing but the answer, or not even that."""
 
     resource: str
-    """The axis on which an ordinary step did not fit."""
     reason: str
 
 
-class EvidenceEvent(Event):
-    """A search brought these passages."""
-
-    query: str
-    new_ids: list[str]
-    known: int
-    """Passages that were known before."""
-
-
 class FinalizerEvent(Event):
-    """The finalizer looked at the answer."""
+    """The finalizer looked at an answer."""
 
     before: str
     after: str
-    label: str
-
-
-class DecisionEvent(Event):
-    """One decision of the controller; `str()` is one line."""
-
-    line: str
-    record: dict[str, Any] = Field(default_factory=dict)
-    """The trace record, as JSON."""
-
-    def __str__(self) -> str:
-        return self.line
+    reason: str
 
 
 class BudgetedAgentOutput(AgentOutput):

@@ -1,7 +1,8 @@
 """What a guarded agent does in the three places where LlamaIndex calls an agent. The host's loop is left alone."""
 
 import asyncio
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.agent.workflow.workflow_events import AgentOutput, ToolCallResult
@@ -9,9 +10,9 @@ from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.memory import BaseMemory
 from llama_index.core.tools import AsyncBaseTool
 
-from gainful.budget import ControllerConfig, Refusal
+from gainful.budget import Budget, ControllerConfig, Ledger, Refusal
 from gainful.budget.axes import SECONDS
-from gainful_llamaindex.adapt import input_tokens_of, usage_of
+from gainful_llamaindex.adapt import input_tokens_of, question_of, usage_of
 from gainful_llamaindex.admission import admit
 from gainful_llamaindex.events import BudgetedAgentOutput
 from gainful_llamaindex.last_words import fallback_text, keep_turn
@@ -46,7 +47,7 @@ class Guarded:
             BudgetExceededError: The budget is spent and says to raise.
         """
         settings = self.guard_settings()
-        run = await open_run(ctx, settings.key, settings.budget, settings.prices, llm_input)
+        run = await open_run(ctx, settings.key, llm_input, settings.budget, self._starter(llm_input))
         run.handing_off = False
         offered = [tool for tool in tools if tool.metadata.name != NOTICE]
         step = self._plan(run, llm_input, offered)
@@ -66,8 +67,10 @@ class Guarded:
         settings = self.guard_settings()
         run: GuardRun = await ctx.store.get(settings.key)
         for result in results:
-            charge = run.settle_tool(result.tool_id, result.tool_output.content, clock())
-            tell_charge(ctx, run, result.tool_name, charge)
+            said = result.tool_output
+            charge = run.settle_tool(result.tool_id, said.content, clock(), failed=said.is_error)
+            asked = {"tool": result.tool_name, "query": json.dumps(result.tool_kwargs, default=str)}
+            tell_charge(ctx, run, "TOOL", charge, started=run.begun.pop(result.tool_id, clock()), **asked)
             run.handing_off = run.handing_off or result.tool_name == "handoff"
         await save_run(ctx, settings.key, run)
         await super().handle_tool_call_results(ctx, results, memory)  # type: ignore[misc]
@@ -84,6 +87,15 @@ class Guarded:
         await save_run(ctx, settings.key, run)
         fields = {name: getattr(output, name) for name in AgentOutput.model_fields}
         return BudgetedAgentOutput(**fields, report=report_of(run, output.response.content or ""))
+
+    def _starter(self, messages: Sequence[ChatMessage]) -> Callable[[Budget, int, dict[str, Any]], GuardRun]:
+        prices, question = self.guard_settings().prices, question_of(messages)
+
+        def start(budget: Budget, host_steps: int, mark: dict[str, Any]) -> GuardRun:
+            ledger = Ledger(budget, now=clock(), prices=prices, host_steps=host_steps)
+            return GuardRun(ledger=ledger, run_id=mark["seen"], question=question, **mark)
+
+        return start
 
     def _plan(self, run: GuardRun, messages: Sequence[ChatMessage], tools: Sequence[AsyncBaseTool]) -> Step:
         settings, llm = self.guard_settings(), self.llm  # type: ignore[attr-defined]
@@ -110,7 +122,7 @@ class Guarded:
             output = await self._call(ctx, run, step, [*messages, *notice], [], memory)
         if output is not None and output.response.content and not (output.tool_calls or output.retry_messages):
             return output
-        text = fallback_text(run.evidence)
+        run.without_model, text = True, fallback_text(run.evidence)
         await keep_turn(self, ctx, text)
         answer = ChatMessage(role="assistant", content=text)
         return AgentOutput(response=answer, current_agent_name=self.name)  # type: ignore[attr-defined]
@@ -139,7 +151,8 @@ class Guarded:
             raise
         finally:
             usage = None if output is None else usage_of(output.raw, said_something=_says_something(output))
-            tell_charge(ctx, run, step.purpose, run.ledger.settle(reservation.id, usage, clock()), started)
+            charge = run.ledger.settle(reservation.id, usage, clock())
+            tell_charge(ctx, run, step.purpose.upper(), charge, started=started)
         await save_run(ctx, settings.key, run)
         return output
 

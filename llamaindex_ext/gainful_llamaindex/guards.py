@@ -10,8 +10,10 @@ from llama_index.core.agent.workflow.base_agent import BaseWorkflowAgent
 from llama_index.core.tools import BaseTool
 
 from gainful.budget import Budget, Ledger, PriceTable
+from gainful_llamaindex.agent import BudgetedSearchAgent
 from gainful_llamaindex.errors import UnsupportedAgentError
 from gainful_llamaindex.guarded import Guarded
+from gainful_llamaindex.run_state import store_key
 from gainful_llamaindex.token_caps import TokenCap, check_llm
 from gainful_llamaindex.tools import BudgetedTool, BudgetedTools, NoticeTool
 from gainful_llamaindex.versions import warn_of_known_problems
@@ -75,7 +77,7 @@ def guard(
     warn_of_known_problems()
     settings = GuardSettings(
         budget=_with_ending(Budget.parse(budget), on_exhausted),
-        key=f"gainful_guard_{agent.name.encode().hex()}" if isinstance(agent, BaseWorkflowAgent) else "",
+        key=store_key("guard", getattr(agent, "name", "")),
         repeat_calls=repeat_calls,
         free_tools=frozenset(free_tools),
         token_cap=token_cap,
@@ -107,7 +109,7 @@ _STRUCTURED = (
 
 def _shared(agent: BaseWorkflowAgent, budget: Any, options: dict[str, Any]) -> Any:
     guarded = guard(agent, budget, **options)
-    return _guarded(agent, replace(guarded.guard_settings(), key="gainful_guard_shared"))
+    return _guarded(agent, replace(guarded.guard_settings(), key=store_key("guard", "")))
 
 
 def _guarded(agent: BaseWorkflowAgent, settings: GuardSettings) -> Any:
@@ -140,6 +142,8 @@ def _budgeted(tool: Any, key: str) -> BaseTool:
 def _check_agent(agent: Any) -> None:
     if not isinstance(agent, BaseWorkflowAgent):
         raise UnsupportedAgentError(f"guard: expected a LlamaIndex workflow agent, got {type(agent).__name__}")
+    if isinstance(agent, BudgetedSearchAgent):
+        raise UnsupportedAgentError(f"{agent.name}: a search agent keeps its own budget; pass it budget=...")
     if isinstance(agent, Guarded):
         raise UnsupportedAgentError(f"{agent.name}: guarded already; guard the agent you started from")
     if isinstance(agent, CodeActAgent):

@@ -7,7 +7,7 @@ from llama_index.core.objects import ObjectRetriever
 from llama_index.core.tools import AsyncBaseTool, BaseTool, FunctionTool, ToolMetadata, ToolOutput, adapt_to_async_tool
 
 from gainful.budget.axes import SECONDS
-from gainful_llamaindex.run_state import clock, current_run
+from gainful_llamaindex.run_state import clock, current_key, current_run
 from gainful_llamaindex.steps import TOOL
 
 __all__ = ["NOTICE", "BudgetedTool", "BudgetedTools", "NoticeTool"]
@@ -61,17 +61,20 @@ class BudgetedTool(AsyncBaseTool):
         ctx, run = await current_run(self._key)
         if isinstance(self._tool, FunctionTool) and self._tool.requires_context and self._tool.ctx_param_name:
             kwargs[self._tool.ctx_param_name] = ctx
-        room = run.ledger.room(TOOL, clock())
+        room = run.accounts.room(TOOL, clock())
         seconds = float(room[SECONDS]) if SECONDS in room else None
+        token = current_key.set(self._key)
         try:
             return await asyncio.wait_for(self._tool.acall(*args, **kwargs), seconds)
         except asyncio.TimeoutError:
-            if seconds is None or run.ledger.room(TOOL, clock())[SECONDS] > 0:
+            if seconds is None or run.accounts.room(TOOL, clock())[SECONDS] > 0:
                 raise  # the tool's own, not ours
             return self._too_late(kwargs)
         except asyncio.CancelledError:
             run.close(clock())
             raise
+        finally:
+            current_key.reset(token)
 
     def _too_late(self, kwargs: dict[str, Any]) -> ToolOutput:
         message = f"{self.metadata.name} was stopped: the time for tools is over. Answer from what you have."

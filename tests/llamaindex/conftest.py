@@ -87,3 +87,40 @@ def searches():
             return f"passage {len(self.queries)} about {query}"
 
     return Search()
+
+
+CORPUS = {
+    "Velmar Crossing": "Velmar Crossing is a drama film of 1961 directed by Oda Brinnel and shot in the port of Kesh.",
+    "Oda Brinnel": "Oda Brinnel was a film director. She was born in Tarnholm and studied in Ilvane.",
+    "Tarnholm": "Tarnholm is a harbour town on the river Quell, founded in 1203.",
+    "Harrow Gate": "Harrow Gate is a comedy film of 1974 directed by Pell Aston.",
+    "Pell Aston": "Pell Aston was a director and stage actor born in Ilvane.",
+    "Ilvane": "Ilvane is the capital of the province of Sorrel.",
+}
+
+
+@pytest.fixture
+def nodes():
+    """Six short texts about invented people and places."""
+    from llama_index.core.schema import TextNode
+
+    return [TextNode(text=text, metadata={"title": title}) for title, text in CORPUS.items()]
+
+
+QUESTION = "Where was the director of the film Velmar Crossing born?"
+
+
+@pytest.fixture
+def planner():
+    """`planner(...)`: a model for the two-hop question about Velmar Crossing, with whatever goes wrong in between."""
+    from gainful_llamaindex.testing import ScriptedLLM
+
+    def make(answer="Tarnholm [1]", propose="FOUND: Oda Brinnel\nNEXT: where was Oda Brinnel born", **options):
+        def script(messages, tools):
+            plans = (messages[-1].content or "").startswith("You plan searches")
+            reply = propose if plans else answer
+            return reply(messages) if callable(reply) else reply
+
+        return ScriptedLLM(script=script, **options)
+
+    return make
