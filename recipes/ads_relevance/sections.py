@@ -41,7 +41,7 @@ def _figures(summary: dict[str, Any]) -> Section:
         "votes on unlabelled pairs teach a student that writes nothing.",
         (
             Text(f"{tables.headline(summary)} {tables.cost(summary)}"),
-            Text(tables.verdict(summary)),
+            Text(f"{tables.VERDICT} {' '.join(tables.verdict(summary))}"),
             _table(tables.MODEL_HEADERS, tables.model_rows(summary), "Mean over seeds."),
             _table(tables.DIFFERENCE_HEADERS, tables.difference_rows(summary), "Paired: the same queries and seeds."),
             Text(

@@ -13,6 +13,7 @@ from summary import MODELS
 README = Path(__file__).with_name("README.md")
 MODEL_HEADERS = ("model", *FIGURES)
 DIFFERENCE_HEADERS = ("difference", *FIGURES)
+VERDICT = "Where the 95 % interval of a difference leaves out zero:"
 _GENERATED = re.compile(r"(<!-- results: [^\n]*-->\n).*?(<!-- end -->)", re.DOTALL)
 
 Rows = list[tuple[str, ...]]
@@ -48,7 +49,8 @@ def markdown(summary: dict[str, Any]) -> str:
     """Both tables, and what was measured and seen, in words."""
     models = _markdown(MODEL_HEADERS, model_rows(summary))
     differences = _markdown(DIFFERENCE_HEADERS, difference_rows(summary))
-    texts = (headline(summary), models, differences, verdict(summary), groups(summary), cost(summary))
+    verdicts = "\n".join(f"- {sentence}" for sentence in verdict(summary))
+    texts = (headline(summary), models, differences, f"{VERDICT}\n\n{verdicts}", groups(summary), cost(summary))
     return "\n\n".join(texts) + "\n"
 
 
@@ -74,15 +76,15 @@ def cost(summary: dict[str, Any]) -> str:
     )
 
 
-def verdict(summary: dict[str, Any]) -> str:
-    """One paragraph: on which figures the interval of a difference leaves out zero, and which way."""
-    sentences = ["Where the 95 % interval of a difference leaves out zero:"]
+def verdict(summary: dict[str, Any]) -> list[str]:
+    """A sentence for each comparison: on which figures the interval leaves out zero, and which way."""
+    sentences = []
     for record in summary["differences"]:
         clear = [name for name in FIGURES if _is_clear(record[name])]
         first, second = title(record["first"]), title(record["second"])
         told = ", ".join(f"{'higher' if record[name]['mean'] > 0 else 'lower'} {name}" for name in clear)
         sentences.append(f"{first} against {second}: {told or 'not told apart'}.")
-    return " ".join(sentences)
+    return sentences
 
 
 def _is_clear(figure: dict[str, Any]) -> bool:
