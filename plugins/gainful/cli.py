@@ -9,7 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from gainful.builtin import NOT_IMPLEMENTED
 from gainful.catalog import Catalog, catalog
+from gainful.config import Options
 from gainful.doctor import Finding, examine_host, examine_plugins
 from gainful.errors import ConfigError
 from gainful.hosts import HOSTS
@@ -30,6 +32,8 @@ def plugins(as_json: AsJson = False) -> None:
         return
     console = Console()
     console.print(_methods_table(found))
+    for name, reason in NOT_IMPLEMENTED.items():
+        console.print(Text(f"{name}: not implemented, {reason}", "dim"))
     for failure in found.failures:
         console.print(Text(str(failure), "red"))
 
@@ -111,7 +115,15 @@ def _methods_table(found: Catalog) -> Table:
     for heading in ("name", "source", "needs", "evidence", "options", "plug-in"):
         table.add_column(heading, overflow="fold", no_wrap=heading == "name")
     for spec in found.advantages.values():
-        options = "\n".join(f"{name}={field.default}" for name, field in spec.config_cls.model_fields.items())
-        cells = (spec.name, spec.source, ", ".join(spec.needs), spec.evidence, options, spec.plugin)
+        cells = (spec.name, spec.source, ", ".join(spec.needs), spec.evidence, _options(spec.config_cls), spec.plugin)
         table.add_row(*(Text(cell or "-") for cell in cells))
     return table
+
+
+def _options(config: type[Options]) -> str:
+    """One line per option with its default."""
+    fields = config.model_fields.items()
+    return "\n".join(
+        f"{name}, required" if field.is_required() else f"{name}={field.get_default(call_default_factory=True)}"
+        for name, field in fields
+    )

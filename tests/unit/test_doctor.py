@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from gainful import build_catalog, doctor, hookimpl
+from gainful.builtin import ESTIMATORS, NOT_IMPLEMENTED
 from gainful.cli import app
 from gainful.hosts import HostStatus
 
@@ -76,6 +77,8 @@ def test_json_can_be_read_by_scripts():
 
 
 def test_the_table_names_every_estimator():
-    output = CliRunner().invoke(app, ["plugins"]).output
-    for name in ("agpo", "psr", "nsr", "w_reinforce"):
+    output = CliRunner(env={"COLUMNS": "160"}).invoke(app, ["plugins"]).output
+    for name in (*ESTIMATORS, *NOT_IMPLEMENTED):
         assert name in output
+    assert "alpha, required" in output
+    assert "base_options={}" in output
