@@ -1,4 +1,4 @@
-"""Line charts as inline SVG whose text and axes take the colour of the page around them."""
+"""Charts as inline SVG whose text and axes take the colour of the page around them."""
 
 import io
 import re
@@ -13,6 +13,7 @@ from matplotlib import pyplot, ticker
 
 _INK = "#010203"
 """Drawn in this colour, then replaced by `currentColor`; no line of a chart uses it."""
+_CELL = "#2f80e0"
 _STYLE = {
     "svg.fonttype": "none",
     "font.size": 11,
@@ -43,6 +44,19 @@ class Line:
     marker: str = ""
     faint: Sequence[float] = ()
     """Drawn behind the line at the same x: what the line smooths."""
+    band: tuple[Sequence[float], Sequence[float]] | None = None
+    """Lower and upper end of an interval at each x, drawn as an area behind the line."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """A mean with its interval, drawn as a dot on a bar."""
+
+    name: str
+    mean: float
+    low: float
+    high: float
+    color: str
 
 
 def line_chart(
@@ -80,7 +94,42 @@ def line_chart(
         return _as_markup(figure, name)
 
 
+def range_chart(name: str, ranges: Sequence[Range], *, x_label: str, mark: float | None = None) -> Markup:
+    """Draw intervals below each other, the first on top; `mark` draws a vertical line for comparison."""
+    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
+        figure, axes = pyplot.subplots(figsize=(6.2, 0.9 + 0.27 * len(ranges)), layout="constrained")
+        for place, one in enumerate(ranges):
+            axes.plot([one.low, one.high], [place, place], color=one.color, linewidth=2.2, alpha=0.55)
+            axes.plot(one.mean, place, "o", color=one.color, markersize=6)
+        if mark is not None:
+            axes.axvline(mark, color=_INK, linewidth=0.9, linestyle=":")
+        axes.set(xlabel=x_label, yticks=range(len(ranges)), yticklabels=[one.name for one in ranges])
+        axes.invert_yaxis()
+        return _as_markup(figure, name)
+
+
+def heat_map(
+    name: str, values: Sequence[Sequence[float]], *, rows: Sequence[str], columns: Sequence[str], x_label: str, y_label: str
+) -> Markup:
+    """Draw a grid of values, each written into its cell; darker is higher."""
+    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name, "axes.grid": False}):
+        figure, axes = pyplot.subplots(figsize=(6.2, 1.2 + 0.55 * len(rows)), layout="constrained")
+        flat = [value for row in values for value in row]
+        lowest, span = min(flat), max(max(flat) - min(flat), 1e-9)
+        for y, row in enumerate(values):
+            for x, value in enumerate(row):
+                shade = 0.08 + 0.5 * (value - lowest) / span
+                axes.add_patch(pyplot.Rectangle((x - 0.5, y - 0.5), 1, 1, color=_CELL, alpha=shade, linewidth=0))
+                axes.text(x, y, f"{value:.3f}", ha="center", va="center")
+        axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(rows) - 0.5, -0.5), xlabel=x_label, ylabel=y_label)
+        axes.set_xticks(range(len(columns)), columns)
+        axes.set_yticks(range(len(rows)), rows)
+        return _as_markup(figure, name)
+
+
 def _draw(axes, line: Line) -> None:
+    if line.band:
+        axes.fill_between(line.x, *line.band, color=line.color, alpha=0.15, linewidth=0)
     if line.faint:
         axes.plot(line.x, line.faint, color=line.color, linewidth=0.9, alpha=0.35)
     axes.plot(

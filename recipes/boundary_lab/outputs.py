@@ -1,0 +1,139 @@
+"""What is written about a finished comparison: table, summary, verdict, and one HTML page."""
+
+import argparse
+import json
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import sections
+from analysis import Arm, Clause, difference, figures, signed, verdict
+from evaluate import KS
+from execute import device, read
+from intervals import Bootstrap, Interval
+from plan import Comparison
+from rich.console import Console
+from rich.table import Table
+from settings import HERE, Settings, digest
+from tuning import CRITERION
+
+HEADERS = (
+    *("method", "pass@1", "pass@16", "pass@256", "pass@256 - GRPO", "pass@256 - base"),
+    *("distinct right", "entropy", "all wrong", "net advantage"),
+)
+_BEGIN, _END = "<!-- table: begin -->", "<!-- table: end -->"
+
+
+def write(compared: Sequence[Comparison], settings: Settings, options: argparse.Namespace, console: Console) -> None:
+    """Print the table and the verdict; write table.md, summary.json and index.html."""
+    arms = [as_arm(comparison, options.out) for comparison in compared]
+    summary = summarise(arms, compared, settings, options)
+    lines = rows(summary)
+    console.print(as_rich(lines))
+    for clause in summary["verdict"]:
+        console.print(clause, highlight=False, markup=False)
+    text = as_markdown(lines, summary)
+    (options.out / "table.md").write_text(text)
+    (options.out / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
+    sections.write(options.out / "index.html", arms, summary, lines, HEADERS)
+    if options.publish:
+        publish(text, summary)
+
+
+def as_arm(comparison: Comparison, out: Path) -> Arm:
+    run = comparison.runs[0]
+    parts = [f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in run.options.items()]
+    if run.method:
+        parts.insert(0, f"learning rate {run.learning_rate:g}")
+    results = tuple(read(run.file(out)) for run in comparison.runs)
+    return Arm(comparison.key, comparison.label, ", ".join(parts), results)
+
+
+def summarise(
+    arms: Sequence[Arm], compared: Sequence[Comparison], settings: Settings, options: argparse.Namespace
+) -> dict[str, Any]:
+    """Everything that is reported, as JSON values."""
+    by_key = {arm.key: arm for arm in arms}
+    bootstrap = Bootstrap(len(settings.seeds), settings.evaluate.num_problems, num_resamples=settings.num_bootstrap)
+    base, grpo, agpo = (by_key[key] for key in ("base", "grpo", "agpo"))
+    return {
+        "settings": settings.model_dump(),
+        "settings_hash": digest(settings.model_dump()),
+        "tuned_hash": digest(json.loads(options.tuned.read_text())),
+        "criterion": CRITERION,
+        "verdict": [str(clause) for clause in verdict(agpo, grpo, base, bootstrap)],
+        "arms": {
+            arm.key: {
+                "label": arm.label,
+                "settings": arm.settings,
+                "is_sweep": comparison.is_sweep,
+                "figures": _rounded(figures(arm, bootstrap)),
+                "pass@256 - grpo": _round(difference(arm, grpo, 256, bootstrap)),
+                "pass@256 - base": _round(difference(arm, base, 256, bootstrap)),
+                "pass@1 - grpo": _round(difference(arm, grpo, 1, bootstrap)),
+            }
+            for arm, comparison in zip(arms, compared, strict=True)
+        },
+        "seconds_of_all_runs": round(sum(sum(result["seconds"].values()) for arm in arms for result in arm.results)),
+        "versions": {name: version(name) for name in ("gainful", "torch", "numpy")},
+        "machine": f"{device()}, Python {platform.python_version()}",
+    }
+
+
+def _rounded(values: dict[str, Interval]) -> dict[str, list[float]]:
+    return {name: _round(interval) for name, interval in values.items()}
+
+
+def _round(interval: Interval) -> list[float]:
+    return [round(value, 4) for value in interval]
+
+
+def rows(summary: dict[str, Any]) -> list[tuple[str, ...]]:
+    """The table's lines, in the order of HEADERS."""
+    return [_row(arm) for arm in summary["arms"].values()]
+
+
+def _row(arm: dict[str, Any]) -> tuple[str, ...]:
+    shown = [str(Interval(*arm["figures"][name])) for name in ("pass@1", "pass@16", "pass@256")]
+    gaps = [signed(Interval(*arm[f"pass@256 - {other}"])) for other in ("grpo", "base")]
+    others = [
+        f"{arm['figures'][name][0]:.{digits}f}" if name in arm["figures"] else ""
+        for name, digits in (("distinct", 2), ("entropy", 2), ("all_wrong_share", 3), ("net_advantage", 3))
+    ]
+    return (arm["label"], *shown, *gaps, *others)
+
+
+def as_rich(lines: Sequence[tuple[str, ...]]) -> Table:
+    """For the terminal."""
+    table = Table(title="Held-out problems of the reporting family; 95 % intervals", title_justify="left")
+    for header in HEADERS:
+        table.add_column(header, justify="left" if header == "method" else "right")
+    for line in lines:
+        table.add_row(*line)
+    return table
+
+
+def as_markdown(lines: Sequence[tuple[str, ...]], summary: dict[str, Any]) -> str:
+    """The table, the settings of each method and the verdict."""
+    table = [HEADERS, ("---", *["---:"] * (len(HEADERS) - 1)), *lines]
+    parts = ["\n".join(f"| {' | '.join(line)} |" for line in table)]
+    parts.append("\n".join(f"- {clause}" for clause in summary["verdict"]))
+    tuned = [f"{a['label']}: {a['settings']}" for a in summary["arms"].values() if a["settings"] and not a["is_sweep"]]
+    parts.append("As tuned. " + "; ".join(tuned) + ".")
+    parts.append(f"Settings {summary['settings_hash']}, tuned values {summary['tuned_hash']}, {_origin(summary)}.")
+    return "\n\n".join(parts) + "\n"
+
+
+def _origin(summary: dict[str, Any]) -> str:
+    versions = ", ".join(f"{name} {number}" for name, number in summary["versions"].items())
+    return f"seeds {summary['settings']['seeds']}, {summary['machine']}, {versions}"
+
+
+def publish(text: str, summary: dict[str, Any]) -> None:
+    """Renew `results.json` and the table in README.md."""
+    (HERE / "results.json").write_text(json.dumps(summary, indent=1) + "\n")
+    readme = (HERE / "README.md").read_text()
+    before, rest = readme.split(_BEGIN)
+    (HERE / "README.md").write_text(f"{before}{_BEGIN}\n{text}{_END}{rest.split(_END)[1]}")
