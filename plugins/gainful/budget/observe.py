@@ -18,7 +18,10 @@ __all__ = ["apply_observation", "bounded"]
 
 
 def bounded(observation: Observation, config: "ControllerConfig") -> Observation:
-    """The part of an observation that is kept: what is not `ok` has no content, texts and their number are cut."""
+    """The part of an observation that is kept: what is not `ok` has no content, texts and their number are cut.
+
+    Twice as many passages as a run may keep: some will be double.
+    """
     if observation.outcome != "ok" or not observation.started:
         return observation.model_copy(update={"passages": (), "text": ""})
     passages = tuple(
@@ -27,7 +30,7 @@ def bounded(observation: Observation, config: "ControllerConfig") -> Observation
             text=clean(found.text, config.max_text_chars),
             score=found.score,
         )
-        for found in observation.passages[: config.max_evidence]
+        for found in observation.passages[: 2 * config.max_evidence]
     )
     return observation.model_copy(update={"passages": passages, "text": clean(observation.text, config.max_text_chars)})
 

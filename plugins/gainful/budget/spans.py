@@ -23,15 +23,16 @@ _LEADS: tuple[tuple[AnswerType, re.Pattern[str]], ...] = (
     ("date", re.compile(r"\bwhen\b|\bwhat (?:is|was) the (?:birth ?)?date\b|\b(?:what|which) (?:date|day)\b")),
     ("name", re.compile(r"\bwho(?:m|se)?\b|\bwhere\b|\bwhich\b|\bwhat (?:is|was) the (?:full )?name\b")),
 )
-_OR = re.compile(r"(?:,|:|\bbetween\b|\beither\b)?([^,:?]{1,120}?),? or ([^,:?]{1,120})\?*$")
+_BEFORE_OPTIONS = re.compile(r"[,:?]|\b(?:between|either)\b")
 
 
 def options_of(question: str) -> tuple[str, str] | None:
     """The two options of a question that ends in "X or Y": the last names around the "or", or what stands there."""
-    match = _OR.search(question.strip())
-    if not match:
+    left, found, right = question.strip().rstrip("?").rpartition(" or ")
+    left = _BEFORE_OPTIONS.split(left.rstrip(", "))[-1].strip()
+    right = right.strip()
+    if not found or _BEFORE_OPTIONS.search(right):
         return None
-    left, right = match.group(1).strip(), match.group(2).strip()
     left_names, right_names = names(left), names(right)
     pair = (left_names[-1] if left_names else left, right_names[0] if right_names else right)
     return pair if tokens(pair[0]) and tokens(pair[1]) and pair[0] != pair[1] else None
