@@ -1,5 +1,6 @@
 """Decisions in the host's instrumentation: one span each, and an event with the numbers behind it."""
 
+import sys
 from typing import Any
 
 from llama_index.core.bridge.pydantic import Field
@@ -30,7 +31,11 @@ class BudgetDecisionEvent(BaseEvent):
 def budget_decision(controller: Controller, state: SearchState, now: float) -> Decision:
     """Decide, in a span of its own."""
     decision = controller.decide(state, now)
-    dispatcher.event(BudgetDecisionEvent(attributes=_attributes(decision, state, now)))
+    attributes = _attributes(decision, state, now)
+    dispatcher.event(BudgetDecisionEvent(attributes=attributes))
+    tracing = sys.modules.get("opentelemetry.trace")  # there only if somebody traces this process
+    if tracing is not None:
+        tracing.get_current_span().set_attributes(attributes)
     return decision
 
 

@@ -11,13 +11,13 @@ from llama_index.core.llms import LLM
 
 from gainful_llamaindex.errors import UnsupportedLLMError
 
-__all__ = ["TokenCap", "capped", "check_llm", "own_cap"]
+__all__ = ["FIELDS", "TokenCap", "capped", "check_llm", "own_cap"]
 
 TokenCap = str | Callable[[LLM, int], LLM]
 """Name of the field that caps output tokens, or a function (llm, max_tokens) -> capped copy."""
 
 # Package and class -> field. Seen on the wire: the OpenAI family. The others are taken from their field names.
-_FIELDS = {
+FIELDS = {
     ("gainful_llamaindex.testing", "ScriptedLLM"): "max_tokens",
     ("llama_index.llms.openai", "OpenAI"): "max_tokens",  # and all that inherit: OpenAILike, AzureOpenAI, Groq
     ("llama_index.llms.openai", "OpenAIResponses"): "max_output_tokens",
@@ -59,7 +59,7 @@ def check_llm(llm: LLM, token_cap: TokenCap | None = None) -> None:
 def own_cap(llm: LLM, token_cap: TokenCap | None = None) -> int | None:
     """The cap that the caller set on the model; None if there is none. The ledger only ever lowers it."""
     caps = [value for key, value in _extras(llm).items() if key in _OVERRULING]
-    field = token_cap if token_cap is not None else _FIELDS.get(_known(type(llm)) or ("", ""))
+    field = token_cap if token_cap is not None else FIELDS.get(_known(type(llm)) or ("", ""))
     if isinstance(field, str):
         caps.append(getattr(llm, field, None))
     numbers = [cap for cap in caps if isinstance(cap, int) and cap > 0]
@@ -81,7 +81,7 @@ def _setter(llm: LLM, token_cap: TokenCap | None) -> Callable[[LLM, int], LLM]:
     known = _known(type(llm))
     if known == _OLLAMA and token_cap is None:
         return _cap_ollama
-    field = token_cap or _FIELDS.get(known or ("", ""))
+    field = token_cap or FIELDS.get(known or ("", ""))
     if field is None or field not in type(llm).model_fields:
         raise UnsupportedLLMError(
             f"{type(llm).__module__}.{type(llm).__name__}: expected a known field that caps output tokens, found "
@@ -94,7 +94,7 @@ def _setter(llm: LLM, token_cap: TokenCap | None) -> Callable[[LLM, int], LLM]:
 def _known(cls: type) -> tuple[str, str] | None:
     """The entry of the nearest class in the resolution order that has one."""
     for base in cls.__mro__:
-        for package, name in (*_FIELDS, _OLLAMA):
+        for package, name in (*FIELDS, _OLLAMA):
             if base.__name__ == name and f"{base.__module__}.".startswith(f"{package}."):
                 return package, name
     return None
