@@ -9,20 +9,28 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gainful.budget import Budget, Controller, ControllerConfig, Ledger, PriceTable
     from gainful.catalog import Catalog, EstimatorSpec, build_catalog, list_estimators
     from gainful.errors import GainfulError
     from gainful.hookspecs import hookimpl
 
 __all__ = [
+    "Budget",
     "Catalog",
+    "Controller",
+    "ControllerConfig",
     "EstimatorSpec",
     "GainfulError",
+    "Ledger",
+    "PriceTable",
     "build_catalog",
     "hookimpl",
     "list_estimators",
 ]
 
-_HOMES = {"GainfulError": "gainful.errors", "hookimpl": "gainful.hookspecs"}
+_HOMES = {"GainfulError": "gainful.errors", "hookimpl": "gainful.hookspecs"} | dict.fromkeys(
+    ("Budget", "Controller", "ControllerConfig", "Ledger", "PriceTable"), "gainful.budget"
+)
 
 
 def __getattr__(name: str) -> Any:
