@@ -98,14 +98,13 @@ def main() -> int:
     arguments = parser.parse_args()
     controller = Controller()
     state = busy_state(controller)
+    many = (arguments.calls, arguments.warm_up)
     rows = [
-        ("decide, 50 passages", 200.0, timed(lambda: controller.decide(state, 2.0), arguments.calls, arguments.warm_up))
+        ("decide, 50 passages", 200.0, timed(lambda: controller.decide(state, 2.0), *many)),
+        ("trace record", 100.0, timed(record_call(controller, state), *many)),
+        ("reserve and settle", None, timed(ledger_call(), *many)),
+        ("import gainful.budget", 0.3 * MICRO, [MICRO * seconds for seconds in import_seconds(arguments.imports)]),
     ]
-    rows.append(("trace record", 100.0, timed(record_call(controller, state), arguments.calls, arguments.warm_up)))
-    rows.append(("reserve and settle", None, timed(ledger_call(), arguments.calls, arguments.warm_up)))
-    rows.append(
-        ("import gainful.budget", 0.3 * MICRO, [MICRO * second for second in import_seconds(arguments.imports)])
-    )
     table = Table("", "median us", "p99 us", "limit us", "calls")
     failed = False
     for name, limit, samples in rows:
