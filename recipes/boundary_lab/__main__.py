@@ -1,7 +1,7 @@
 """The boundary laboratory: `python recipes/boundary_lab` compares advantage estimators by pass@k for k up to 256.
 
-A tiny transformer learns by imitation to solve number puzzles in several ways, most of them rarely. From that base it is
-trained by reinforcement learning with each method, on the same prompts and with equally many samples.
+A tiny transformer learns by imitation to solve number puzzles in several ways, most of them rarely. From that base it
+is trained by reinforcement learning with each method, on the same prompts and with equally many samples.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from plan import Comparison, Run, comparisons
 from rich.console import Console
 from settings import FULL, QUICK, TUNED, Settings, load
 
+WIDTH = 120
 SECONDS_PER_STEP = {"base": 0.05, "train": 0.08, "evaluate": 8e-5}
 """One thread of the machine on which the recipe was written: per step, per step, per sampled answer."""
 
@@ -82,7 +83,7 @@ def describe(console: Console, runs: list[Run], settings: Settings, options: arg
 
 
 def main() -> int:
-    options, console, start = parse(), Console(), time.monotonic()
+    options, console, start = parse(), Console(width=WIDTH), time.monotonic()
     settings = load(options.settings)
     workers = Workers(options.out, options.workers, console)
     if (options.retune or options.stage == "tune") and not options.dry_run:
@@ -95,7 +96,7 @@ def main() -> int:
     if options.dry_run:
         describe(console, runs, settings, options)
         return 0
-    workers.complete("reporting family", runs)
+    workers.complete(f"{settings.family} family", runs)
     outputs.write(compared, settings, options, console)
     console.print(f"{time.monotonic() - start:.0f} s in all; open {options.out / 'index.html'}", soft_wrap=True)
     return 0

@@ -1,14 +1,14 @@
 """The supervised phase: demonstrations of a demonstrator with habits, and the base policy that imitates them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from policy import Policy, answer_logits, answer_mask
 from settings import BaseSettings, ModelSettings
-from task import ANSWER_LENGTH, END, PROMPT_LENGTH, TARGETS, VOCABULARY, Problem, encode, prompts, strategy
+from task import ANSWER_LENGTH, END, PROMPT_LENGTH, VOCABULARY, Problem, encode, prompts, strategy
 from torch import Tensor
 from torch.nn import functional
 
@@ -18,33 +18,23 @@ _LAST_RATE = 0.1
 
 
 class Demonstrations:
-    """Right answers, drawn by how much the demonstrator likes their operators."""
+    """Right answers to problems, drawn by how much the demonstrator likes their operators.
 
-    def __init__(self, problems: Sequence[Problem], settings: BaseSettings) -> None:
-        answers = [answer for problem in problems for answer in problem.solutions]
-        weights = [math.prod(settings.operator_weights[o] for o in strategy(answer)) for answer in answers]
-        counts = torch.tensor([len(problem.solutions) for problem in problems])
-        self.prompts, self.answers = prompts(problems), torch.tensor([encode(answer) for answer in answers])
-        self.stop = counts.cumsum(0)
-        self.start = self.stop - counts
-        self.cumulative = functional.pad(torch.tensor(weights, dtype=torch.float64).cumsum(0), (1, 0))
-        self.unrelated_share = settings.unrelated_share
+    Problems that need operators he dislikes are therefore rarely shown, and for others he rarely shows such answers.
+    """
+
+    def __init__(self, problems: Sequence[Problem], operator_weights: Mapping[str, float]) -> None:
+        pairs = [(number, answer) for number, problem in enumerate(problems) for answer in problem.solutions]
+        weights = [math.prod(operator_weights[o] for o in strategy(answer)) for _, answer in pairs]
+        self.prompts = prompts(problems)[[number for number, _ in pairs]]
+        self.answers = torch.tensor([encode(answer) for _, answer in pairs])
+        self.cumulative = torch.tensor(weights, dtype=torch.float64).cumsum(0)
 
     def draw(self, num_rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Prompts [num_rows, PROMPT_LENGTH] and answers [num_rows, ANSWER_LENGTH]."""
-        problem = torch.randint(len(self.prompts), (num_rows,), generator=generator)
-        low, high = self.cumulative[self.start[problem]], self.cumulative[self.stop[problem]]
-        point = low + (high - low) * torch.rand(num_rows, generator=generator, dtype=torch.float64)
-        answer = torch.searchsorted(self.cumulative, point, right=True) - 1
-        answer = answer.clamp(self.start[problem], self.stop[problem] - 1)
-        return self._mislabel(self.prompts[problem], generator), self.answers[answer]
-
-    def _mislabel(self, shown: Tensor, generator: torch.Generator) -> Tensor:
-        """Replace the target of some prompts by any target: there the demonstrator was wrong."""
-        target = torch.randint(TARGETS.start, TARGETS.stop, (len(shown),), generator=generator)
-        wrong = torch.rand(len(shown), generator=generator) < self.unrelated_share
-        digits = torch.stack((target // 10, target % 10), dim=1)
-        return torch.cat((shown[:, :-3], torch.where(wrong[:, None], digits, shown[:, -3:-1]), shown[:, -1:]), dim=1)
+        points = torch.rand(num_rows, generator=generator, dtype=torch.float64) * self.cumulative[-1]
+        pair = torch.searchsorted(self.cumulative, points, right=True)
+        return self.prompts[pair], self.answers[pair]
 
 
 def new_policy(settings: ModelSettings, seed: int) -> Policy:

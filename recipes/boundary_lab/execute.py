@@ -39,7 +39,7 @@ def prepare(phase: Base, out: Path) -> None:
     torch.set_num_threads(1)
     problems, _ = family(phase.family)
     policy = base.new_policy(phase.settings.model, phase.seed).to(device())
-    demonstrations = base.Demonstrations(problems, phase.settings.base)
+    demonstrations = base.Demonstrations(problems, phase.settings.base.operator_weights)
     base.imitate(policy, demonstrations, phase.settings.base, seed=phase.seed)
     base.save(policy, phase.file(out))
 

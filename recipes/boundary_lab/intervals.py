@@ -33,10 +33,7 @@ class Bootstrap:
     def interval(self, values: np.ndarray) -> Interval:
         """Of the mean of `values` [seeds, problems]; of a difference when given a difference."""
         means = np.array(
-            [
-                values[seeds[:, None], problems].mean()
-                for seeds, problems in zip(self.seeds, self.problems, strict=True)
-            ]
+            [values[seeds[:, None], problems].mean() for seeds, problems in zip(self.seeds, self.problems, strict=True)]
         )
         low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
         return Interval(float(values.mean()), float(low), float(high))

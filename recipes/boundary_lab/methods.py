@@ -7,11 +7,12 @@ GRPO is its kernel `group_relative`, which equals verl's, the other two are writ
 from collections.abc import Mapping
 from typing import Any
 
+from torch import Tensor
+
 from gainful.advantage.group_relative import group_relative
 from gainful.advantage.groups import group_rows
 from gainful.catalog import catalog
 from gainful.config import from_mapping
-from torch import Tensor
 
 REFERENCES = ("grpo", "dr_grpo", "rloo")
 LABELS = {

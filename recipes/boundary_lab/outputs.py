@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import sections
-from analysis import Arm, Clause, difference, figures, signed, verdict
-from evaluate import KS
+from analysis import Arm, difference, figures, signed, verdict
 from execute import device, read
 from intervals import Bootstrap, Interval
 from plan import Comparison
@@ -20,8 +19,8 @@ from settings import HERE, Settings, digest
 from tuning import CRITERION
 
 HEADERS = (
-    *("method", "pass@1", "pass@16", "pass@256", "pass@256 - GRPO", "pass@256 - base"),
-    *("distinct right", "entropy", "all wrong", "net advantage"),
+    *("method", "pass@1", "pass@256", "pass@256 - GRPO", "pass@256 - base"),
+    *("pass@16", "distinct right", "entropy", "all wrong", "net advantage"),
 )
 _BEGIN, _END = "<!-- table: begin -->", "<!-- table: end -->"
 
@@ -31,7 +30,8 @@ def write(compared: Sequence[Comparison], settings: Settings, options: argparse.
     arms = [as_arm(comparison, options.out) for comparison in compared]
     summary = summarise(arms, compared, settings, options)
     lines = rows(summary)
-    console.print(as_rich(lines))
+    for columns in (slice(1, 5), slice(5, None)):
+        console.print(as_rich(lines, columns, settings.family))
     for clause in summary["verdict"]:
         console.print(clause, highlight=False, markup=False)
     text = as_markdown(lines, summary)
@@ -96,22 +96,24 @@ def rows(summary: dict[str, Any]) -> list[tuple[str, ...]]:
 
 
 def _row(arm: dict[str, Any]) -> tuple[str, ...]:
-    shown = [str(Interval(*arm["figures"][name])) for name in ("pass@1", "pass@16", "pass@256")]
+    known = arm["figures"]
+    passes = {k: str(Interval(*known[f"pass@{k}"])) for k in (1, 16, 256)}
     gaps = [signed(Interval(*arm[f"pass@256 - {other}"])) for other in ("grpo", "base")]
     others = [
-        f"{arm['figures'][name][0]:.{digits}f}" if name in arm["figures"] else ""
+        f"{known[name][0]:.{digits}f}" if name in known else ""
         for name, digits in (("distinct", 2), ("entropy", 2), ("all_wrong_share", 3), ("net_advantage", 3))
     ]
-    return (arm["label"], *shown, *gaps, *others)
+    return (arm["label"], passes[1], passes[256], *gaps, passes[16], *others)
 
 
-def as_rich(lines: Sequence[tuple[str, ...]]) -> Table:
-    """For the terminal."""
-    table = Table(title="Held-out problems of the reporting family; 95 % intervals", title_justify="left")
-    for header in HEADERS:
-        table.add_column(header, justify="left" if header == "method" else "right")
+def as_rich(lines: Sequence[tuple[str, ...]], columns: slice, family: str) -> Table:
+    """Names and some of the columns, for the terminal."""
+    table = Table(title=f"Held-out problems of the {family} family; 95 % intervals", title_justify="left")
+    table.add_column("method", no_wrap=True)
+    for header in HEADERS[columns]:
+        table.add_column(header, justify="right")
     for line in lines:
-        table.add_row(*line)
+        table.add_row(line[0], *line[columns])
     return table
 
 

@@ -86,13 +86,13 @@ class Comparison:
 
 
 def comparisons(settings: Settings, tuned: Mapping[str, tuple[Mapping[str, Any], float]]) -> list[Comparison]:
-    """The base, every method as tuned, and AGPO's sweep at AGPO's tuned learning rate; all on the reporting family."""
+    """The base, every method as tuned, and AGPO's sweep at AGPO's tuned learning rate."""
     missing = [method for method in settings.methods if method not in tuned]
     if missing:
         raise ValueError(f"boundary_lab: no tuned options for {', '.join(missing)}; run with --retune")
-    lines = [Comparison("base", "base", tuple(base_runs(settings, "reporting", settings.seeds)))]
+    lines = [Comparison("base", "base", tuple(base_runs(settings, settings.family, settings.seeds)))]
     for method in settings.methods:
-        runs = method_runs(settings, "reporting", settings.seeds, method, *tuned[method])
+        runs = method_runs(settings, settings.family, settings.seeds, method, *tuned[method])
         lines.append(Comparison(method, LABELS[method], tuple(runs)))
     return lines + [_sweep(settings, tuned["agpo"][1], *point) for point in sweep_points(settings)]
 
@@ -104,5 +104,6 @@ def sweep_points(settings: Settings) -> list[tuple[float, float]]:
 
 def _sweep(settings: Settings, learning_rate: float, delta: float, reward: float) -> Comparison:
     options = {"delta": delta, "negative_reward": reward}
-    runs = method_runs(settings, "reporting", settings.seeds, "agpo", options, learning_rate)
-    return Comparison(f"agpo delta={delta:g} R={reward:g}", f"AGPO δ={delta:g} R={reward:g}", tuple(runs), is_sweep=True)
+    runs = method_runs(settings, settings.family, settings.seeds, "agpo", options, learning_rate)
+    text = f"δ={delta:g} R={reward:g}"
+    return Comparison(f"agpo {text}", f"AGPO {text}", tuple(runs), is_sweep=True)

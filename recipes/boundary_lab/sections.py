@@ -48,10 +48,11 @@ def write(file: Path, arms: Sequence[Arm], summary: dict[str, Any], lines: Rows,
 def _caption(summary: dict[str, Any]) -> str:
     evaluate, seeds = summary["settings"]["evaluate"], summary["settings"]["seeds"]
     return (
-        f"Means over {len(seeds)} seeds and {evaluate['num_problems']} held-out problems per seed, with 95 % intervals of a "
-        "bootstrap over seeds and over problems within seeds; differences are paired. Distinct right: different right "
-        f"answers among {evaluate['num_samples']} samples. Entropy: nats per token, held-out problems. All wrong: share "
-        "of training groups without a right answer; net advantage: mean over responses; both mean over the training."
+        f"Means over {len(seeds)} seeds and {evaluate['num_problems']} held-out problems per seed, with 95 % intervals "
+        "of a bootstrap over seeds and over problems within seeds; differences are paired. Distinct right: different "
+        f"right answers among {evaluate['num_samples']} samples. Entropy: nats per token, held-out problems. All "
+        "wrong: share of training groups without a right answer; net advantage: mean over responses; both are means "
+        "over the training."
     )
 
 
@@ -97,7 +98,7 @@ def _sweep_charts(summary: dict[str, Any]) -> tuple[Chart, ...]:
     charts = []
     for k in (1, 256):
         values = [
-            [summary["arms"][f"agpo delta={delta:g} R={reward:g}"]["figures"][f"pass@{k}"][0] for delta in deltas]
+            [summary["arms"][f"agpo δ={delta:g} R={reward:g}"]["figures"][f"pass@{k}"][0] for delta in deltas]
             for reward in rewards
         ]
         svg = heat_map(

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
@@ -28,9 +28,7 @@ class BaseSettings(Options):
     batch_size: PositiveInt
     learning_rate: PositiveFloat
     operator_weights: dict[str, PositiveFloat]
-    """How much a demonstrator likes an operator; a right answer is shown in proportion to the product over it."""
-    unrelated_share: float = Field(ge=0, lt=1)
-    """Share of demonstrations whose prompt shows another target than the one they reach."""
+    """How much the demonstrator likes an operator; a right answer is shown in proportion to the product of its own."""
 
 
 class TrainSettings(Options):
@@ -59,6 +57,8 @@ class Settings(Options):
     base: BaseSettings
     train: TrainSettings
     evaluate: EvaluateSettings
+    family: Literal["tuning", "reporting"]
+    """Where the comparison is made; tuning is always done on the tuning family."""
     methods: tuple[str, ...]
     sweep_delta: tuple[float, ...]
     sweep_negative_reward: tuple[float, ...]

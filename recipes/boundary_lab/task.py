@@ -82,7 +82,8 @@ def family(name: str) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
     """(training, held out) problems, in random order. Two families share no set of tiles, the two parts no problem."""
     sets = tile_sets()
     Random(0).shuffle(sets)  # noqa: S311  (not a secret)
-    problems = [problem for tiles in sorted(sets[FAMILIES.index(name) :: len(FAMILIES)]) for problem in problems_of(tiles)]
+    own = sorted(sets[FAMILIES.index(name) :: len(FAMILIES)])
+    problems = [problem for tiles in own for problem in problems_of(tiles)]
     Random(1).shuffle(problems)  # noqa: S311
     num_held_out = round(HELD_OUT_SHARE * len(problems))
     return tuple(problems[num_held_out:]), tuple(problems[:num_held_out])
@@ -121,7 +122,8 @@ def is_right(prompts: Tensor, answers: Tensor) -> Tensor:
             ended = ended | (operator == END)
         is_step = (operator >= PLUS) & (operator <= TIMES) & _take(left, torch.where(ended, 0, tile))
         valid = valid & (ended | is_step)
-        stepped = torch.where(operator == PLUS, value + tile, torch.where(operator == MINUS, value - tile, value * tile))
+        added = torch.where(operator == PLUS, value + tile, value - tile)
+        stepped = torch.where(operator == TIMES, value * tile, added)
         value = torch.where(ended, value, stepped)
     ended = ended | (answers[:, -1] == END)
     return valid & ended & (value == target)

@@ -15,8 +15,8 @@ from plan import Run, method_runs
 from settings import Settings
 
 CRITERION = "mean of pass@1 and pass@256 on the held-out problems of the tuning family"
-LEARNING_RATES = (5e-5, 1e-4, 2e-4)
-FURTHER_LEARNING_RATE = {5e-5: 2.5e-5, 1e-4: 1.4e-4, 2e-4: 4e-4}
+LEARNING_RATES = (3e-5, 6e-5, 1.2e-4)
+FURTHER_LEARNING_RATE = {3e-5: 1.5e-5, 6e-5: 9e-5, 1.2e-4: 2.4e-4}
 """For methods without options: one more, beside the best of the three."""
 OPTIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "psr": ({"denominator": "all"}, {"denominator": "subset"}),

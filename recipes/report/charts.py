@@ -109,7 +109,13 @@ def range_chart(name: str, ranges: Sequence[Range], *, x_label: str, mark: float
 
 
 def heat_map(
-    name: str, values: Sequence[Sequence[float]], *, rows: Sequence[str], columns: Sequence[str], x_label: str, y_label: str
+    name: str,
+    values: Sequence[Sequence[float]],
+    *,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    x_label: str,
+    y_label: str,
 ) -> Markup:
     """Draw a grid of values, each written into its cell; darker is higher."""
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name, "axes.grid": False}):
