@@ -17,7 +17,7 @@ from gainful_llamaindex.admission import admit
 from gainful_llamaindex.events import BudgetedAgentOutput
 from gainful_llamaindex.last_words import fallback_text, keep_turn
 from gainful_llamaindex.run_state import GuardRun, clock, open_run, save_run
-from gainful_llamaindex.steps import Step, affordable_tools, next_step
+from gainful_llamaindex.steps import Step, next_step
 from gainful_llamaindex.telling import report_of, tell_charge, tell_exhausted
 from gainful_llamaindex.token_caps import capped, own_cap
 from gainful_llamaindex.tools import NOTICE
@@ -52,8 +52,7 @@ class Guarded:
         offered = [tool for tool in tools if tool.metadata.name != NOTICE]
         step = self._plan(run, llm_input, offered)
         if not step.final:
-            affordable = affordable_tools(run.ledger, clock(), _names(offered), settings.free_tools)
-            some = [tool for tool in offered if tool.metadata.name in affordable]
+            some = [tool for tool in offered if tool.metadata.name in step.tools]
             output = await self._call(ctx, run, step, llm_input, some, memory)
             if output is not None:
                 calls = admit(run, settings, output.tool_calls, output.response, _names(offered))
@@ -153,7 +152,6 @@ class Guarded:
             usage = None if output is None else usage_of(output.raw, said_something=_says_something(output))
             charge = run.ledger.settle(reservation.id, usage, clock())
             tell_charge(ctx, run, step.purpose.upper(), charge, started=started)
-        await save_run(ctx, settings.key, run)
         return output
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from gainful.budget import ANSWER, ControllerConfig, Cost, Ledger, Refusal
 from gainful.budget.axes import INPUT_TOKENS, MONEY, OUTPUT_TOKENS, SECONDS
 
-__all__ = ["STEP", "TOOL", "Step", "affordable_tools", "next_step", "tool_cost"]
+__all__ = ["STEP", "TOOL", "Step", "next_step", "tool_cost"]
 
 STEP = "step"
 TOOL = "tool"
@@ -25,6 +25,8 @@ class Step:
     """None: not even the answer fits; no model may be called."""
     why: Refusal | None = None
     """What keeps it from being an ordinary step; None if it is one, or if there are no tools to call."""
+    tools: frozenset[str] = frozenset()
+    """Of the offered ones: those of which one more call would fit, and all that are free."""
 
     @property
     def final(self) -> bool:
@@ -51,18 +53,17 @@ def next_step(
     """
     why = None
     if tools:
+        refusals = {name: ledger.check(tool_cost(ledger, name, now), TOOL, now) for name in tools if name not in free}
+        usable = frozenset(name for name in tools if refusals.get(name) is None)
         cost = _cost(ledger, STEP, now, own_cap, input_tokens)
-        why = _misfit(ledger, cost, STEP, now, _CONFIG.min_step_tokens) or _no_tool(ledger, now, tools, free)
+        why = _misfit(ledger, cost, STEP, now, _CONFIG.min_step_tokens)
+        if refusals and not usable - set(free):
+            why = why or next(iter(refusals.values()))
         if why is None:
-            return Step(STEP, now, cost)
+            return Step(STEP, now, cost, tools=usable)
     answer = _cost(ledger, ANSWER, now, own_cap, input_tokens)
     misfit = _misfit(ledger, answer, ANSWER, now, 1)
     return Step(ANSWER, now, None if misfit else answer, misfit or why)
-
-
-def affordable_tools(ledger: Ledger, now: float, tools: Collection[str], free: Collection[str]) -> set[str]:
-    """Names of the tools of which one more call would fit, and of all that are free."""
-    return {name for name in tools if name in free or ledger.check(tool_cost(ledger, name, now), TOOL, now) is None}
 
 
 def tool_cost(ledger: Ledger, name: str, now: float) -> Cost:
@@ -87,10 +88,3 @@ def _misfit(ledger: Ledger, cost: Cost, purpose: str, now: float, floor: int) ->
     """Why `cost` does not fit; with fewer output tokens than `floor` the call would only be cut."""
     asked = max(cost.output_tokens, floor) if OUTPUT_TOKENS in ledger.limits else cost.output_tokens
     return ledger.check(cost.model_copy(update={"output_tokens": asked}), purpose, now)
-
-
-def _no_tool(ledger: Ledger, now: float, tools: Collection[str], free: Collection[str]) -> Refusal | None:
-    """Why no tool that costs anything can be called; None if one can, or if all are free."""
-    costly = [name for name in tools if name not in free]
-    refusals = [ledger.check(tool_cost(ledger, name, now), TOOL, now) for name in costly]
-    return None if not refusals or None in refusals else refusals[0]
