@@ -68,7 +68,10 @@ class Guarded:
         for result in results:
             said = result.tool_output
             charge = run.settle_tool(result.tool_id, said.content, clock(), failed=said.is_error)
-            asked = {"tool": result.tool_name, "query": json.dumps(result.tool_kwargs, default=str)}
+            asked = {
+                "tool": result.tool_name,
+                "query": f"{result.tool_name} {json.dumps(result.tool_kwargs, default=str)}",
+            }
             tell_charge(ctx, run, "TOOL", charge, started=run.begun.pop(result.tool_id, clock()), **asked)
             run.handing_off = run.handing_off or result.tool_name == "handoff"
         await save_run(ctx, settings.key, run)

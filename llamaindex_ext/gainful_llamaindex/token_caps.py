@@ -10,11 +10,12 @@ from typing import Any
 from llama_index.core.llms import LLM
 
 from gainful_llamaindex.errors import UnsupportedLLMError
+from gainful_llamaindex.stream_cutoff import STREAM_CUTOFF, cut_off
 
 __all__ = ["FIELDS", "TokenCap", "capped", "check_llm", "own_cap"]
 
 TokenCap = str | Callable[[LLM, int], LLM]
-"""Name of the field that caps output tokens, or a function (llm, max_tokens) -> capped copy."""
+"""Name of the field that caps output tokens, a function (llm, max_tokens) -> capped copy, or `"stream_cutoff"`."""
 
 # Package and class -> field. Seen on the wire: the OpenAI family. The others are taken from their field names.
 FIELDS = {
@@ -78,6 +79,8 @@ def capped(llm: LLM, max_tokens: int, token_cap: TokenCap | None = None) -> LLM:
 def _setter(llm: LLM, token_cap: TokenCap | None) -> Callable[[LLM, int], LLM]:
     if callable(token_cap):
         return token_cap
+    if token_cap == STREAM_CUTOFF:
+        return cut_off
     known = _known(type(llm))
     if known == _OLLAMA and token_cap is None:
         return _cap_ollama
@@ -85,8 +88,9 @@ def _setter(llm: LLM, token_cap: TokenCap | None) -> Callable[[LLM, int], LLM]:
     if field is None or field not in type(llm).model_fields:
         raise UnsupportedLLMError(
             f"{type(llm).__module__}.{type(llm).__name__}: expected a known field that caps output tokens, found "
-            f"{'no entry for this class' if field is None else f'no field {field!r}'}; pass token_cap='<its field>' "
-            "or a function (llm, max_tokens) -> capped copy"
+            f"{'no entry for this class' if field is None else f'no field {field!r}'}; pass token_cap='<its field>', "
+            "a function (llm, max_tokens) -> capped copy, or "
+            "'stream_cutoff', which stops reading while the server may go on writing"
         )
     return lambda llm, max_tokens: _cap_field(llm, field, max_tokens)
 

@@ -1,8 +1,10 @@
 """Which field caps the output, on copies only."""
 
+import asyncio
 from typing import Any
 
 import pytest
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse
 from llama_index.core.llms import MockLLM
 from llama_index.llms.openai import OpenAI, OpenAIResponses
 from llama_index.llms.openai_like import OpenAILike
@@ -78,3 +80,26 @@ def test_the_callers_own_cap_is_read_wherever_it_stands():
     assert own_cap(openai(max_tokens=50)) == 50
     assert own_cap(openai(max_tokens=50, additional_kwargs={"max_completion_tokens": 30})) == 30
     assert own_cap(ScriptedLLM(script=["a"], max_tokens=12)) == 12
+
+
+def test_a_model_without_a_cap_can_be_cut_off_if_the_caller_asks_for_it():
+    """Chunks of one word; the reading stops at the cap, and what was read reports no usage."""
+
+    class Chunky(MockLLM):
+        async def astream_chat(self, messages: Any, **kwargs: Any) -> Any:
+            async def chunks() -> Any:
+                for n in range(1, 50):
+                    self.__dict__["written"] = n
+                    message = ChatMessage(role="assistant", content="word " * n)
+                    yield ChatResponse(message=message, delta="word ", raw={"usage": {"completion_tokens": n}})
+
+            return chunks()
+
+    copy = capped(Chunky(), 5, "stream_cutoff")
+    assert isinstance(copy, Chunky)
+    response = asyncio.run(copy.achat([ChatMessage(content="q")]))
+    assert 4 <= len((response.message.content or "").split()) <= 5
+    assert copy.__dict__["written"] <= 5
+    assert response.raw is None
+    short = asyncio.run(capped(Chunky(), 500, "stream_cutoff").achat([ChatMessage(content="q")]))
+    assert short.raw == {"usage": {"completion_tokens": 49}}
