@@ -11,18 +11,14 @@ from pydantic_core import CoreSchema, core_schema
 from gainful.budget.axes import (
     HOST_STEPS,
     INPUT_TOKENS,
-    LLM_CALLS,
     MICRO,
     MONEY,
-    OUTPUT_TOKENS,
     SECONDS,
-    TOOL_CALLS,
     Amount,
-    from_units,
     in_order,
-    is_call_axis,
     to_units,
 )
+from gainful.budget.charging import charged, overrun, usage_source
 from gainful.budget.clock import Stopwatch
 from gainful.budget.config import ControllerConfig
 from gainful.budget.prices import PriceTable
@@ -242,9 +238,9 @@ class Ledger:
             self._watch.read(now)
             lapsed = reservation_id in self._lapsed
             reservation = self._pop(reservation_id)
-            amounts = _charged(reservation, usage, self.prices, at_least_reserved=lapsed)
+            amounts = charged(reservation, usage, self.prices, at_least_reserved=lapsed)
             _add(self._spent, amounts)
-            source: UsageSource = "full_reservation" if lapsed else _source(reservation, usage)
+            source: UsageSource = "full_reservation" if lapsed else usage_source(reservation, usage)
             return Charge(amounts=amounts, source=source, overruns=self._audit(reservation, amounts))
 
     def release(self, reservation_id: int, now: float | None = None) -> None:
@@ -389,7 +385,7 @@ class Ledger:
         for axis in over:
             beyond = axis not in _ESTIMATED_AXES or self._spent[axis] > self._limits[axis]
             self._audit_ok = self._audit_ok and not beyond
-        overruns = tuple(_overrun(axis, reservation, charged[axis]) for axis in over)
+        overruns = tuple(overrun(axis, reservation, charged[axis]) for axis in over)
         self._overruns.extend(overruns)
         return overruns
 
@@ -405,43 +401,3 @@ def _add(account: dict[str, int], amounts: Mapping[str, int], sign: int = 1) -> 
     for axis, amount in amounts.items():
         if axis != SECONDS:
             account[axis] = account.get(axis, 0) + sign * amount
-
-
-def _charged(
-    reservation: Reservation, usage: Usage | None, prices: PriceTable | None, *, at_least_reserved: bool
-) -> dict[str, int]:
-    """Per axis: the reported amount; the reserved one where there is no report, or a smaller number of calls."""
-    reserved = {axis: amount for axis, amount in reservation.amounts.items() if axis != SECONDS}
-    if usage is None:
-        return reserved
-    reported = _reported(usage, reserved)
-    charged = reserved | reported
-    if MONEY not in reported and prices:
-        charged[MONEY] = prices.micros(charged, cached_tokens=usage.cached_input_tokens or 0)
-    keep = {axis for axis in reserved if at_least_reserved or is_call_axis(axis)}
-    return {axis: max(amount, reserved[axis]) if axis in keep else amount for axis, amount in charged.items()}
-
-
-def _reported(usage: Usage, reserved: Mapping[str, int]) -> dict[str, int]:
-    """What a report says, per axis. Calls of a step with one tool are calls of that tool."""
-    given = {axis: getattr(usage, axis) for axis in (TOOL_CALLS, LLM_CALLS, OUTPUT_TOKENS, INPUT_TOKENS)}
-    reported = {axis: amount for axis, amount in given.items() if amount is not None}
-    tools = [axis for axis in reserved if is_call_axis(axis) and axis not in (TOOL_CALLS, LLM_CALLS, HOST_STEPS)]
-    if len(tools) == 1 and TOOL_CALLS in reported:
-        reported[tools[0]] = reported[TOOL_CALLS]
-    if usage.money is not None:
-        reported[MONEY] = from_units(MONEY, usage.money)
-    return reported
-
-
-def _source(reservation: Reservation, usage: Usage | None) -> UsageSource:
-    """Reported only if nothing that was reserved in tokens is unknown."""
-    tokens = [axis for axis in (OUTPUT_TOKENS, INPUT_TOKENS) if axis in reservation.amounts]
-    if usage is None or any(getattr(usage, axis) is None for axis in tokens):
-        return "full_reservation"
-    return usage.source
-
-
-def _overrun(axis: str, reservation: Reservation, charged: int) -> Overrun:
-    reserved = to_units(axis, reservation.amounts.get(axis, 0))
-    return Overrun(resource=axis, purpose=reservation.purpose, reserved=reserved, reported=to_units(axis, charged))

@@ -162,6 +162,8 @@ def test_the_order_of_calls_is_checked(run, film):
         driven.decide()
     with pytest.raises(InputError, match="still open"):
         driven.begin(decision)
+    with pytest.raises(InputError, match="SEARCH of step 0 is not open"):
+        driven.observe(action.model_copy(update={"query": "another"}), Observation())
     driven.observe(action, Observation(passages=(film,)))
     with pytest.raises(InputError, match="exactly once"):
         driven.observe(action, Observation())

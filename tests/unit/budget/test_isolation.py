@@ -11,8 +11,8 @@ import gainful.budget
 
 FOLDER = Path(gainful.budget.__file__).parent
 RULES = """
-choice controller commit costs digest feasible features finalizer guards ledger observe passages queries question
-reserve scoring state steps value
+begin charging choice controller commit costs digest feasible features finalizer guards ledger observe passages
+queries question reserve scoring state steps value
 """
 BLOCKED = "llama_index llama_index.core torch verl vllm workflows transformers numpy"
 

@@ -1,6 +1,7 @@
 """Reserve, settle, release: rules L1 to L10 with numbers worked out by hand."""
 
 import copy
+import sys
 import threading
 
 import pytest
@@ -274,20 +275,25 @@ def test_a_copy_has_its_own_accounts():
 
 
 def test_threads_together_get_exactly_the_limit():
-    ledger = Ledger(Budget(tool_calls=50))
+    ledger = Ledger(Budget(tool_calls=1000))
     given, barrier = [], threading.Barrier(8)
 
     def take():
         barrier.wait()
-        for _ in range(20):
+        for _ in range(250):
             outcome = ledger.reserve(Cost.of_tool("a"), "tool")
             if isinstance(outcome, Reservation):
                 ledger.settle(outcome.id)
                 given.append(outcome.id)
 
     threads = [threading.Thread(target=take) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(given) == len(set(given)) == 50
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # so that threads really meet
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(usual)
+    assert len(given) == len(set(given)) == 1000
