@@ -10,7 +10,7 @@ implementation must do: read rewards and mask once and write a fresh output once
 
 Limits: outcome estimators 1.0 x `grpo` and 1.2 x `grpo_vectorized`; those that need lengths or positions 1.5 x, those
 that work by turn or token or read another tensor of the batch's size 4 x, `arm`, which selects tokens by rank, 8 x
-`grpo_vectorized`; memory 2 x the output, or 32 MiB beside it where that is more.
+`grpo_vectorized`; memory 2 x the output, or 16 MiB beside it where that is more.
 Signals are handed over as our trainer modes do; the time to fetch them is not in the figures.
 """
 
@@ -51,7 +51,7 @@ LIMITS_VECTORIZED = {
     "arm": 8.0,  # finds the least likely fifth of each row's tokens
 }
 OPTIONS = {"arm": {"alpha": 0.5}, "spae": {"weight": 0.5, "damping": 0.5}}
-WORKSPACE_BYTES = 32 * 2**20
+WORKSPACE_BYTES = 16 * 2**20
 """What blocks of rows may take however small the batch is; it does not grow with the batch."""
 PROBE_EVERY = 1024
 """Tokens between the probes that `spae` reads."""
