@@ -33,7 +33,7 @@ from gainful.budget.proposal import Proposal, parse_proposal
 from gainful.budget.replay import Difference, Replay, replay
 from gainful.budget.report import BudgetReport
 from gainful.budget.state import SearchState
-from gainful.budget.table import step_line
+from gainful.budget.table import decision_line, step_line
 from gainful.budget.trace import FinishRecord, GrantRecord, StartRecord, StepRecord, Trace
 from gainful.budget.types import ANSWER, AxisUse, Budget, Charge, Cost, Grant, Overrun, Refusal, Reservation, Usage
 from gainful.budget.value import (
@@ -105,6 +105,7 @@ __all__ = [
     "Usage",
     "ValueEstimate",
     "ValueModel",
+    "decision_line",
     "parse_proposal",
     "replay",
     "step_line",

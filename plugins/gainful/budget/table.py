@@ -1,33 +1,57 @@
 """A run as text: one line per step, then the accounts."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from gainful.budget.actions import Decision, GuardNote, Option
 from gainful.budget.axes import OUTPUT_TOKENS, TOOL_CALLS
 from gainful.budget.trace import StepRecord
+from gainful.budget.types import AxisUse
 
 if TYPE_CHECKING:
     from gainful.budget.report import BudgetReport
 
-__all__ = ["report_table", "step_line"]
+__all__ = ["decision_line", "report_table", "step_line"]
 
 _WIDTH = 140
+_ROOM_FOR_GUARDS = 36
+_LEAST_QUERY = 8
+_AXES_SHOWN = 2
 _SHORT = {TOOL_CALLS: "calls", OUTPUT_TOKENS: "tok", "llm_calls": "llm", "seconds": "s", "input_tokens": "in"}
 
 
 def step_line(step: StepRecord) -> str:
-    """One step in at most 140 characters, the query shortened first, then the guards.
+    """One finished step in at most 140 characters, the query shortened first, then the guards.
 
     `[2] SEARCH "director of Solaris" u=+0.31 d=1.00 r=0.31 s=0.12 rho=0.50 | calls 1/2 tok 38/300 | guard: weak...`
     """
-    chosen = step.chosen
-    score = f"u={chosen.u:+.2f} d={chosen.d:.2f} r={chosen.r:.2f} " if chosen else ""
-    used = " ".join(f"{_SHORT.get(use.axis, use.axis)} {use.spent:g}/{use.limit:g}" for use in step.ledger[:2])
     outcome = "" if step.outcome == "ok" else f" {step.outcome}"
     head = f"[{step.step}] {step.action}{outcome}"
-    tail = f"{score}s={step.s:.2f} rho={step.rho:.2f} | {used}"
-    notes = f" | guard: {'; '.join(f'{note.name}: {note.effect}' for note in step.guards)}" if step.guards else ""
-    if step.query:
-        head += f' "{_cut(_one_line(step.query), max(8, _WIDTH - len(head) - len(tail) - 36))}"'
+    return _line(head, step.query, step.chosen, f"s={step.s:.2f} rho={step.rho:.2f}", step.ledger, step.guards)
+
+
+def decision_line(decision: Decision, ledger: Sequence[AxisUse]) -> str:
+    """The same for a decision that was just taken; `ledger` is `Ledger.usage()` of that moment."""
+    head = f"[{decision.step}] {decision.kind}"
+    support = f"s={decision.support:.2f} rho={decision.pressure:.2f}"
+    return _line(head, decision.move.query, decision.chosen, support, ledger, decision.guards)
+
+
+def _line(
+    head: str,
+    query: str,
+    chosen: Option | None,
+    support: str,
+    ledger: Sequence[AxisUse],
+    guards: Sequence[GuardNote],
+) -> str:
+    score = f"u={chosen.u:+.2f} d={chosen.d:.2f} r={chosen.r:.2f} " if chosen else ""
+    used = " ".join(f"{_SHORT.get(use.axis, use.axis)} {use.spent:g}/{use.limit:g}" for use in ledger[:_AXES_SHOWN])
+    tail = f"{score}{support} | {used}"
+    notes = f" | guard: {'; '.join(f'{note.name}: {note.effect}' for note in guards)}" if guards else ""
+    if query:
+        room = _WIDTH - len(head) - len(tail) - _ROOM_FOR_GUARDS
+        head += f' "{_cut(_one_line(query), max(_LEAST_QUERY, room))}"'
     return _cut(f"{head} {tail}{notes}", _WIDTH)
 
 

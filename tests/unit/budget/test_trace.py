@@ -11,7 +11,7 @@ from gainful.budget import ControllerConfig, PriceTable, Usage
 from gainful.budget.actions import Observation, Passage
 from gainful.budget.controller import Controller
 from gainful.budget.replay import replay
-from gainful.budget.table import step_line
+from gainful.budget.table import decision_line, step_line
 from gainful.budget.trace import Trace
 from gainful.errors import InputError
 
@@ -103,6 +103,14 @@ def test_the_line_of_a_step(report):
     assert second.startswith("[1] SEARCH error")
     assert third.startswith("[2] ANSWER s=")
     assert max(map(len, (first, second, third))) <= 140
+
+
+def test_the_line_of_a_decision_is_that_of_its_step(run, film):
+    driven = run(budget="2/300")
+    line = decision_line(driven.decide(), driven.state.ledger.usage())
+    driven.step("SEARCH", film)
+    assert line == step_line(driven.state.trace.steps[0]).replace("calls 1/2", "calls 0/2")
+    assert len(line) <= 140
 
 
 def test_the_table_ends_with_accounts_and_answer(report):
