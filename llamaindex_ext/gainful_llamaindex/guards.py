@@ -97,6 +97,7 @@ def guard_workflow(workflow: AgentWorkflow, budget: Budget | str | Mapping[str, 
         raise UnsupportedAgentError(_STRUCTURED.format(type(workflow).__name__))
     copy = object.__new__(type(workflow))
     copy.__dict__.update(workflow.__dict__)
+    copy.runtime.track_workflow(copy)
     copy.agents = {name: _shared(agent, budget, options) for name, agent in workflow.agents.items()}
     return copy
 

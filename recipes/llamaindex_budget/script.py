@@ -8,13 +8,13 @@ import re
 from collections.abc import Sequence
 
 from llama_index.core.base.llms.types import ChatMessage
-from world import Hop, Question
+from world import Question
 
 from gainful_llamaindex.testing import Reply, ScriptedLLM
 
 __all__ = ["scripted_llm"]
 
-_PASSAGE = re.compile(r"^\[(\d+)\] ([^:]+):", re.MULTILINE)
+_PASSAGE = re.compile(r"^\[(\d+)\] (.+)$", re.MULTILINE)
 
 
 def scripted_llm(questions: Sequence[Question]) -> ScriptedLLM:
@@ -37,7 +37,7 @@ def _agent_step(question: Question, messages: Sequence[ChatMessage], tools: list
     """Search the first hop that was not found twice; without tools, say what was found."""
     results = [message.content or "" for message in messages if message.role == "tool"]
     for hop in question.hops:
-        times = sum(_holds(hop, text) for text in results)
+        times = sum(hop.opening in text for text in results)
         if times < 2 and tools:
             doubt = "" if times == 0 else " to be sure"
             return Reply(text="I look it up.", tools=[("search", {"query": hop.query + doubt})])
@@ -48,21 +48,15 @@ def _agent_step(question: Question, messages: Sequence[ChatMessage], tools: list
 
 def _plan(question: Question, prompt: str) -> str:
     """The line protocol: what the passages settle, and the next hop or the answer."""
-    found = [hop for hop in question.hops if _holds(hop, prompt)]
+    found = [hop for hop in question.hops if hop.opening in prompt]
     lines = [f"FOUND: {found[-1].answer}"] if found else []
     missing = next((hop for hop in question.hops if hop not in found), None)
     return "\n".join([*lines, f"DONE: {question.answer}" if missing is None else f"NEXT: {missing.query}"])
 
 
 def _answer_from(question: Question, prompt: str) -> str:
-    if not all(_holds(hop, prompt) for hop in question.hops):
+    if not all(hop.opening in prompt for hop in question.hops):
         return "unknown"
-    cited = [number for number, title in _PASSAGE.findall(prompt) if title == question.hops[-1].title]
-    return f"{question.answer} [{cited[0]}]"
-
-
-def _holds(hop: Hop, text: str) -> bool:
-    """True if the text that holds the hop was retrieved, not just named."""
-    opening = {"director": " is a film of", "the fil": " is a film of", "where w": " was a film director"}
-    kind = next((words for start, words in opening.items() if hop.query.startswith(start)), " is a town in")
-    return f"{hop.title}{kind}" in text
+    passages = _PASSAGE.findall(prompt)
+    cited = next(number for number, text in passages if question.hops[-1].opening in text)
+    return f"{question.answer} [{cited}]"

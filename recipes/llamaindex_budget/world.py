@@ -1,7 +1,7 @@
 """A small invented world: films, people, towns, provinces and rivers, as short texts and as questions over them.
 
-Every name is made up, so nothing can be known without searching. A question is a chain of hops; each hop asks for a fact
-about what the hop before found.
+Every name is made up, so nothing can be known without searching. A question is a chain of hops; each hop asks for a
+fact about what the hop before found.
 """
 
 from dataclasses import dataclass
@@ -76,10 +76,10 @@ NOISE = {
 
 @dataclass(frozen=True)
 class Hop:
-    """One search: the query that finds it, the text that holds it, and the words that answer it."""
+    """One search: the query that finds it, how the text that holds it begins, and the words that answer it."""
 
     query: str
-    title: str
+    opening: str
     answer: str
 
 
@@ -109,26 +109,26 @@ def questions() -> list[Question]:
         hops = (_director(film), _birth(film), _province(_birth(film).answer))
         made.append(Question(f"In which province was the director of the film {film} born?", hops))
     for film in list(FILMS)[4:]:
-        shot = Hop(f"the film {film} was shot in", film, FILMS[film][2])
+        shot = Hop(f"the film {film} was shot in", f"{film} is a film", FILMS[film][2])
         made.append(Question(f"On which river is the town where {film} was shot?", (shot, _river(shot.answer))))
     return made
 
 
 def _director(film: str) -> Hop:
-    return Hop(f"director of the film {film}", film, FILMS[film][1])
+    return Hop(f"director of the film {film}", f"{film} is a film", FILMS[film][1])
 
 
 def _birth(film: str) -> Hop:
     director = FILMS[film][1]
-    return Hop(f"where was {director} born", director, DIRECTORS[director][0])
+    return Hop(f"where was {director} born", f"{director} was a film director", DIRECTORS[director][0])
 
 
 def _province(town: str) -> Hop:
-    return Hop(f"province of the town {town}", town, TOWNS[town][0])
+    return Hop(f"province of the town {town}", f"{town} is a town", TOWNS[town][0])
 
 
 def _river(town: str) -> Hop:
-    return Hop(f"river of the town {town}", town, TOWNS[town][1])
+    return Hop(f"river of the town {town}", f"{town} is a town", TOWNS[town][1])
 
 
 def _texts() -> dict[str, str]:

@@ -269,14 +269,15 @@ def asking(agent, replies):
             if isinstance(event, InputRequiredEvent):
                 questions.append(event.prefix)
                 handler.ctx.send_event(HumanResponseEvent(response=replies[len(questions) - 1]))
-        return await handler, questions
+        run_state = await handler.ctx.store.get(agent._key)
+        return await handler, questions, run_state.state.ledger.snapshot().next_id - 1
 
     return asyncio.run(asyncio.wait_for(go(), 10))
 
 
 def test_a_human_is_asked_once_for_more_and_the_grant_is_recorded(agent_of):
     agent = agent_of(budget="1/100", ask_for_more=Cost(tool_calls=1, output_tokens=60))
-    out, questions = asking(agent, ["yes"])
+    out, questions, reservations = asking(agent, ["yes"])
     assert questions == [
         "The limit on tool_calls is reached. May I have 1 more searches and 60 more output tokens? (yes or no)"
     ]
@@ -287,10 +288,11 @@ def test_a_human_is_asked_once_for_more_and_the_grant_is_recorded(agent_of):
     steps = [record for record in out.report.trace.steps if record.action != "FALLBACK"]
     assert out.report.spent["tool_calls"] == sum(record.action == "SEARCH" for record in steps) == 2
     assert len(agent.llm.calls) == sum(record.action in ("DECOMPOSE", "ANSWER") for record in steps)
+    assert reservations == len(steps)
 
 
 def test_a_human_may_say_no(agent_of):
-    out, questions = asking(agent_of(budget="1/100", ask_for_more=Cost(tool_calls=2)), ["no"])
+    out, questions, _ = asking(agent_of(budget="1/100", ask_for_more=Cost(tool_calls=2)), ["no"])
     assert len(questions) == 1
     assert out.report.grants == ()
     assert out.report.spent["tool_calls"] == 1

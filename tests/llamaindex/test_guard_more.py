@@ -1,0 +1,108 @@
+"""Guarded agents in less common company: agents of one's own, sync tools, turns after a fallback, hung servers."""
+
+import asyncio
+
+import pytest
+from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent, ReActAgent
+from llama_index.core.agent.workflow.base_agent import BaseWorkflowAgent
+from llama_index.core.agent.workflow.workflow_events import AgentOutput
+from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.bridge.pydantic import BaseModel
+from llama_index.core.tools import FunctionTool, ToolSelection
+from llama_index.core.workflow import Context
+
+from gainful.budget import Budget
+from gainful_llamaindex import BudgetedSearchQueryEngine, UnsupportedAgentError, guard, guard_workflow
+from gainful_llamaindex.testing import Reply, ScriptedLLM
+
+
+def run(agent, question="why?", seconds=20):
+    async def go():
+        return await agent.run(question)
+
+    return asyncio.run(asyncio.wait_for(go(), seconds))
+
+
+class Plain(BaseWorkflowAgent):
+    """Calls its first tool as long as it is offered one."""
+
+    async def take_step(self, ctx, llm_input, tools, memory):
+        response = await self.llm.achat(llm_input)
+        names = [tool.metadata.name for tool in tools[:1]]
+        calls = [ToolSelection(tool_id="id", tool_name=name, tool_kwargs={"query": "q"}) for name in names]
+        return AgentOutput(response=response.message, tool_calls=calls, raw=response.raw, current_agent_name=self.name)
+
+    async def handle_tool_call_results(self, ctx, results, memory):
+        for result in results:
+            await memory.aput(ChatMessage(role="user", content=result.tool_output.content))
+
+    async def finalize(self, ctx, output, memory):
+        return output
+
+
+def test_an_agent_of_ones_own_that_obeys_its_tools_argument_is_guarded(searches):
+    agent = guard(Plain(tools=[searches.search], llm=ScriptedLLM(script=["thinking", "thinking", "done"])), "2/300")
+    out = run(agent)
+    assert isinstance(agent, Plain)
+    assert str(out) == "done"
+    assert len(searches.queries) == 2
+    assert out.report.exit_reason == "budget:tool_calls"
+
+
+def test_after_a_fallback_a_react_agent_takes_its_next_turn_from_a_clean_start(searches):
+    insists = 'Thought: search\nAction: search\nAction Input: {"query": "q"}'
+    llm = ScriptedLLM(script=[insists, insists, "Thought: easy\nAnswer: two"], is_function_calling_model=False)
+    agent = guard(ReActAgent(tools=[searches.search], llm=llm), "1/400")
+
+    async def two_turns():
+        ctx = Context(agent)
+        return [await agent.run(text, ctx=ctx) for text in ("first?", "second?")]
+
+    first, second = asyncio.run(asyncio.wait_for(two_turns(), 10))
+    assert "passage 1 about q" in str(first)
+    assert str(second) == "two"
+    # the first turn is one message of the history, and nothing of it goes on as reasoning of the second
+    assert [message.role.value for message in llm.calls[-1].messages] == ["system", "user", "assistant", "user"]
+
+
+def test_a_hung_server_is_let_go_at_the_deadline(serve, wire, openai_llm, searches):
+    server = serve(wire(hang_seconds=60))
+    agent = guard(FunctionAgent(tools=[searches.search], llm=openai_llm(server)), Budget(seconds=1.5, tool_calls=1))
+    out = run(agent)
+    assert str(out).startswith("No answer")
+    assert out.report.exit_reason == "deadline"
+    assert server.saw_abort(seconds=5)
+    assert out.report.late_seconds < 1
+
+
+def test_a_sync_tool_in_a_thread_never_runs_a_model_uncounted(nodes, planner):
+    """A thread need not inherit the step's context; without it the engine refuses, with it the calls are charged."""
+    engine = BudgetedSearchQueryEngine.from_defaults(nodes=nodes, llm=planner(), budget="1/100", k=2, parent="inherit")
+
+    def ask(query: str) -> str:
+        """Ask the engine."""
+        return str(engine.query(query))
+
+    script = [Reply(tools=[("ask", {"query": "Where was Oda Brinnel born?"})]), "done"]
+    agent = guard(FunctionAgent(tools=[FunctionTool.from_defaults(ask)], llm=ScriptedLLM(script=script)), "2/300")
+    out = run(agent)
+    assert out.report.spent["llm_calls"] == 2 + len(engine.searcher.llm.calls)
+
+
+def test_a_workflow_with_structured_output_is_refused(searches):
+    class Form(BaseModel):
+        answer: str
+
+    agent = FunctionAgent(tools=[searches.search], llm=ScriptedLLM(script=["x"]))
+    with pytest.raises(UnsupportedAgentError, match="output_cls"):
+        guard_workflow(AgentWorkflow(agents=[agent], output_cls=Form), "2/300")
+
+
+def test_two_guarded_copies_of_one_agent_have_their_own_settings(searches):
+    agent = FunctionAgent(
+        tools=[searches.search],
+        llm=ScriptedLLM(script=lambda m, t: Reply(tools=[("search", {"query": "a"})]) if t else "done"),
+    )
+    small, large = guard(agent, "1/300"), guard(agent, "3/300")
+    assert run(small).report.spent["tool_calls"] == 1
+    assert run(large).report.spent["tool_calls"] == 3
