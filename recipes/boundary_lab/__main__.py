@@ -14,7 +14,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 import outputs
 import tuning
 from execute import Workers, missing_bases, missing_runs, read
-from plan import Comparison, Run, comparisons
+from plan import Comparison, Run, base_runs, comparisons
 from rich.console import Console
 from settings import FULL, QUICK, TUNED, Settings, load
 
@@ -27,7 +27,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a few short runs: shows that it works, not who wins")
     parser.add_argument("--settings", type=Path, help=f"another file like {FULL.name}")
-    parser.add_argument("--tuned", type=Path, default=TUNED, help="options and learning rate of each method")
+    parser.add_argument("--tuned", type=Path, default=TUNED, help="the learning rate of each method")
     parser.add_argument("--retune", action="store_true", help="tune again, into OUT/tuned.json, and use that")
     parser.add_argument("--stage", choices=("all", "tune"), default="all", help="`tune`: end after tuning")
     parser.add_argument("--out", type=Path, default=Path("out/boundary_lab"), help="where everything is written")
@@ -40,25 +40,20 @@ def parse() -> argparse.Namespace:
 
 
 def tune(settings: Settings, workers: Workers) -> None:
-    """Two rounds of trials for each method; writes OUT/tuned.json."""
-    trials = {method: tuning.first_trials(method) for method in settings.methods}
-    scores = _scores(settings, workers, "tuning, first round", trials)
-    best = {method: max(pairs, key=lambda pair: pair[1])[0] for method, pairs in scores.items()}
-    for method, trial in best.items():
-        trials[method].append(tuning.last_trial(method, trial))
-    scores = _scores(settings, workers, "tuning, last round", trials)
-    tuning.write(workers.out / TUNED.name, settings, scores)
+    """Run all trials and write OUT/tuned.json."""
+    trials = {method: tuning.trials(settings, method) for method in settings.methods}
+    bases = base_runs(settings, "tuning", settings.tuning_seeds)
+    runs = [run for by_rate in trials.values() for some in by_rate.values() for run in some]
+    workers.complete("tuning", [*bases, *runs])
+    scores = {
+        method: {rate: _score(some, workers.out) for rate, some in by_rate.items()}
+        for method, by_rate in trials.items()
+    }
+    tuning.write(workers.out / TUNED.name, settings, scores, _score(bases, workers.out))
 
 
-def _scores(settings: Settings, workers: Workers, title: str, trials: dict[str, list[tuning.Trial]]) -> dict:
-    runs = {
-        method: [(trial, tuning.runs(settings, method, trial)) for trial in some] for method, some in trials.items()
-    }
-    workers.complete(title, [run for pairs in runs.values() for _, some in pairs for run in some])
-    return {
-        method: [(trial, tuning.score([read(run.file(workers.out)) for run in some])) for trial, some in pairs]
-        for method, pairs in runs.items()
-    }
+def _score(runs: list[Run], out: Path) -> float:
+    return tuning.score([read(run.file(out)) for run in runs])
 
 
 def describe(console: Console, runs: list[Run], settings: Settings, options: argparse.Namespace) -> None:

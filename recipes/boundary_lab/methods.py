@@ -1,4 +1,4 @@
-"""The methods under comparison, and what is tried when they are tuned: the same number of trials for each.
+"""The methods under comparison.
 
 All but three come out of gainful's catalogue, as users get them. GRPO, Dr.GRPO and RLOO are not estimators of gainful:
 GRPO is its kernel `group_relative`, which equals verl's, the other two are written out here.
@@ -29,6 +29,18 @@ LABELS = {
     "adora": "ADORA",
     "agpo": "AGPO",
 }
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "psr": {"denominator": "all"},
+    "nsr": {"denominator": "all"},
+    "w_reinforce": {"positive_weight": 0.1},
+    "ngrpo": {"virtual_count": 1},
+    "bnpo": {"max_weight": 1e6},
+    "a_grae": {"alpha": 1.0},
+    "canon_length": {"inter_weight": 1.0},
+    "adora": {"damp": 0.1},
+    "agpo": {"delta": 1.0, "negative_reward": -1.0},
+}
+"""The options of each method that has any: gainful's defaults, written out so that results name them."""
 Options = Mapping[str, Any]
 
 

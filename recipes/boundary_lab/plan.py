@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from methods import LABELS
+from methods import DEFAULTS, LABELS
 from settings import Settings, digest
 
 
@@ -85,16 +85,16 @@ class Comparison:
     is_sweep: bool = False
 
 
-def comparisons(settings: Settings, tuned: Mapping[str, tuple[Mapping[str, Any], float]]) -> list[Comparison]:
+def comparisons(settings: Settings, tuned: Mapping[str, float]) -> list[Comparison]:
     """The base, every method as tuned, and AGPO's sweep at AGPO's tuned learning rate."""
     missing = [method for method in settings.methods if method not in tuned]
     if missing:
-        raise ValueError(f"boundary_lab: no tuned options for {', '.join(missing)}; run with --retune")
+        raise ValueError(f"boundary_lab: no tuned learning rate for {', '.join(missing)}; run with --retune")
     lines = [Comparison("base", "base", tuple(base_runs(settings, settings.family, settings.seeds)))]
     for method in settings.methods:
-        runs = method_runs(settings, settings.family, settings.seeds, method, *tuned[method])
+        runs = method_runs(settings, settings.family, settings.seeds, method, DEFAULTS.get(method, {}), tuned[method])
         lines.append(Comparison(method, LABELS[method], tuple(runs)))
-    return lines + [_sweep(settings, tuned["agpo"][1], *point) for point in sweep_points(settings)]
+    return lines + [_sweep(settings, tuned["agpo"], *point) for point in sweep_points(settings)]
 
 
 def sweep_points(settings: Settings) -> list[tuple[float, float]]:

@@ -16,16 +16,23 @@ class Block(nn.Module):
         self.feed = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
 
     def forward(self, x: Tensor, cache: tuple[Tensor, Tensor] | None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """[B, T, width] to the same; with a cache the T positions follow the cached ones and T is 1."""
+        """[B, T, width] to the same; with a cache the T positions follow the cached ones."""
         q, k, v = (self._split(part) for part in self.to_qkv(self.norm_attention(x)).chunk(3, dim=-1))
         if cache is not None:
             k, v = torch.cat((cache[0], k), dim=2), torch.cat((cache[1], v), dim=2)
-        mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=cache is None)
+        mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=_not_ahead(q.shape[2], k.shape[2], x.device))
         x = x + self.from_heads(mixed.transpose(1, 2).flatten(2))
         return x + self.feed(self.norm_feed(x)), (k, v)
 
     def _split(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+
+
+def _not_ahead(num_new: int, num_all: int, device: torch.device) -> Tensor | None:
+    """[num_new, num_all] bool: which positions the last num_new of num_all may look at; None: at all."""
+    if num_new == 1:
+        return None
+    return torch.ones(num_new, num_all, dtype=torch.bool, device=device).tril(num_all - num_new)
 
 
 class Policy(nn.Module):
@@ -64,8 +71,7 @@ def sample(policy: Policy, prompts: Tensor, uniform: Tensor, *, end: int) -> Ten
     num_rows, max_length = uniform.shape
     group_size = num_rows // len(prompts)
     logits, caches = policy(prompts)
-    logits = logits[:, -1].repeat_interleave(group_size, dim=0)
-    caches = [tuple(part.repeat_interleave(group_size, dim=0) for part in cache) for cache in caches]
+    logits, caches = repeat(logits[:, -1], caches, group_size)
     answers = prompts.new_full((num_rows, max_length), end)
     done = torch.zeros(num_rows, dtype=torch.bool, device=prompts.device)
     for t in range(max_length):
@@ -88,6 +94,16 @@ def answer_mask(answers: Tensor, *, end: int) -> Tensor:
 
 
 def answer_logits(policy: Policy, prompts: Tensor, answers: Tensor) -> Tensor:
-    """[B, T, num_tokens]: logits from which each answer token was drawn; prompts [B, L], answers [B, T]."""
-    logits, _ = policy(torch.cat((prompts, answers[:, :-1]), dim=1))
-    return logits[:, prompts.shape[1] - 1 :]
+    """[P * G, T, num_tokens]: logits from which each answer token was drawn; prompts [P, L], answers [P * G, T]."""
+    group_size, prompt_length = len(answers) // len(prompts), prompts.shape[1]
+    if group_size == 1:
+        return policy(torch.cat((prompts, answers[:, :-1]), dim=1))[0][:, prompt_length - 1 :]
+    logits, caches = policy(prompts)
+    first, caches = repeat(logits[:, -1:], caches, group_size)
+    return torch.cat((first, policy(answers[:, :-1], caches, prompt_length)[0]), dim=1)
+
+
+def repeat(logits: Tensor, caches: list, times: int) -> tuple[Tensor, list]:
+    """Each row of a prompt as often as it has answers."""
+    repeated = [tuple(part.repeat_interleave(times, dim=0) for part in cache) for cache in caches]
+    return logits.repeat_interleave(times, dim=0), repeated

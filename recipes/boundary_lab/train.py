@@ -55,8 +55,7 @@ def train(
         uniform = torch.rand(len(group_ids), ANSWER_LENGTH, generator=generator).to(device)
         shown = stream.take(settings.prompts_per_step).to(device)
         answers = sample(policy, shown, uniform, end=END)
-        shown = shown[group_ids]
-        rewards, mask = is_right(shown, answers).float(), answer_mask(answers, end=END)
+        rewards, mask = is_right(shown[group_ids], answers).float(), answer_mask(answers, end=END)
         advantage = advantages(method, options, rewards, mask, group_ids)
         entropy = update(policy, optimizer, shown, answers, mask, advantage, settings.max_gradient_norm)
         figures = diagnostics(advantage, rewards, mask, group_ids)
