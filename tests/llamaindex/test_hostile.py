@@ -76,8 +76,11 @@ def test_a_guarded_function_agent_stays_inside(script, budget, repeat):
     audit(out, llm, budget, len(seen))
 
 
+SAYS_SOMETHING = WORDS.filter(bool)  # up to 0.14.12 the host itself raises when a ReAct agent's model says nothing
+
+
 @settings(max_examples=40)
-@given(script=st.lists(st.builds(Reply, text=WORDS), min_size=1, max_size=6), budget=BUDGET)
+@given(script=st.lists(st.builds(Reply, text=SAYS_SOMETHING), min_size=1, max_size=6), budget=BUDGET)
 def test_a_guarded_react_agent_stays_inside(script, budget):
     seen = []
 
