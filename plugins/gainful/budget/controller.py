@@ -1,11 +1,12 @@
 """The state machine that a host drives: decide, begin, do the I/O, observe, until done; then finish."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from gainful.budget.actions import Action, Decision, Fallback, Observation
 from gainful.budget.begin import begin_step
 from gainful.budget.choice import decide
-from gainful.budget.commit import base_answer, exit_reason
+from gainful.budget.commit import base_answer, exit_reason, make_report
 from gainful.budget.config import ControllerConfig
 from gainful.budget.costs import CostModel
 from gainful.budget.finalizer import Draft, Finalized, Finalizer, RuleFinalizer
@@ -16,7 +17,7 @@ from gainful.budget.observe import apply_observation, bounded
 from gainful.budget.passages import clean
 from gainful.budget.prices import PriceTable
 from gainful.budget.question import read_question
-from gainful.budget.recording import as_usage, finish_record, start_record, step_record, versions
+from gainful.budget.recording import as_usage, finish_record, start_record, step_record
 from gainful.budget.registry import find_cost_model, find_value_model
 from gainful.budget.report import BudgetReport
 from gainful.budget.state import OpenStep, SearchState
@@ -70,7 +71,7 @@ class Controller:
     def start(
         self,
         question: str,
-        budget: Budget | str,
+        budget: Budget | str | Mapping[str, Any],
         now: float,
         *,
         tools: Sequence[str] = ("search",),
@@ -177,27 +178,8 @@ class Controller:
         if origin in ("answer", "candidate"):
             finalized, failure = self._finalized(state, answer)
             warnings += failure
-        report = BudgetReport(
-            run_id=state.run_id,
-            question=state.question,
-            answer=finalized.answer,
-            origin=origin,
-            exit_reason=exit_reason(state, origin, cancelled=cancelled),
-            axes=state.ledger.usage(),
-            spent=state.ledger.spent(),
-            overruns=state.ledger.overruns,
-            grants=state.ledger.grants,
-            audit_ok=state.ledger.audit_ok,
-            late_seconds=state.ledger.late_seconds,
-            num_decisions=state.step,
-            evidence=tuple(state.evidence),
-            citations=state.citations if origin == "answer" else (),
-            finalized=finalized,
-            config_hash=state.config_hash,
-            versions=versions(),
-            warnings=tuple(warnings),
-            trace=state.trace,
-        )
+        why = exit_reason(state, origin, cancelled=cancelled)
+        report = make_report(state, finalized, origin, why, warnings)
         state.trace.append(finish_record(state, report, answer))
         state.report, state.done = report, True
         return report
