@@ -4,9 +4,17 @@ from importlib import import_module
 from importlib.util import find_spec
 
 from gainful.errors import MissingExtraError
-from gainful.hookspecs import RegisterAdvantage, RegisterValueModel, hookimpl
+from gainful.hookspecs import RegisterAdvantage, RegisterMatcher, RegisterValueModel, hookimpl
 
-__all__ = ["ESTIMATORS", "NOT_IMPLEMENTED", "VALUE_MODELS", "register_advantages", "register_value_models"]
+__all__ = [
+    "ESTIMATORS",
+    "MATCHERS",
+    "NOT_IMPLEMENTED",
+    "VALUE_MODELS",
+    "register_advantages",
+    "register_matchers",
+    "register_value_models",
+]
 
 ESTIMATORS = (
     "agpo",
@@ -67,3 +75,19 @@ def register_value_models(register: RegisterValueModel) -> None:
     module = import_module("gainful.budget.value")
     for name, model, options, source in VALUE_MODELS:
         register(name, getattr(module, model), config=getattr(module, options), source=source)
+
+
+MATCHERS = (
+    ("normalized", "judges", "normalized", "ours", None),
+    ("containment", "judges", "containment", "ours", None),
+    ("nli", "nli", "NliCrossEncoderJudge", "bidirectional entailment, arXiv 2302.09664", "nli"),
+    ("openai", "llm_judge", "OpenAICompatibleJudge", "ours", None),
+)
+"""Name, module of `gainful.infogain`, factory, source and extra."""
+
+
+@hookimpl
+def register_matchers(register: RegisterMatcher) -> None:
+    """Offer the judges of `gainful.infogain`."""
+    for name, module, factory, source, extra in MATCHERS:
+        register(name, getattr(import_module(f"gainful.infogain.{module}"), factory), source=source, extra=extra)

@@ -1,11 +1,14 @@
-"""`gainful plugins` lists what can be chosen; `gainful doctor` says whether it works here."""
+"""`gainful plugins` lists what can be chosen; `gainful doctor` says whether it works here; `gainful score` measures."""
 
 import json
 from dataclasses import asdict
+from enum import Enum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
@@ -13,12 +16,20 @@ from gainful.builtin import NOT_IMPLEMENTED
 from gainful.catalog import Catalog, catalog
 from gainful.config import Options
 from gainful.doctor import Finding, examine_host, examine_plugins
-from gainful.errors import ConfigError
+from gainful.errors import ConfigError, GainfulError
 from gainful.hosts import HOSTS
 
 __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Spend compute only where it is gainful.")
+
+
+class OnMissing(str, Enum):
+    """What a missing gain does."""
+
+    keep = "keep"
+    fail = "fail"
+
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
@@ -54,6 +65,44 @@ def doctor(
         _print(findings)
     if any(item.state == "problem" for items in findings.values() for item in items):
         raise typer.Exit(1)
+
+
+@app.command()
+def score(
+    source: Annotated[Path, typer.Option("--in", exists=True, dir_okay=False, help="Trajectories, one JSON a line.")],
+    target: Annotated[Path, typer.Option("--out", dir_okay=False, help="Gains, one JSON a line; continued if there.")],
+    kind: Annotated[str | None, typer.Option(help="shannon, gini, log, mass or likelihood.")] = None,
+    judge: Annotated[str | None, typer.Option(help="normalized, containment, nli, openai or a plug-in's.")] = None,
+    preset: Annotated[str | None, typer.Option(help="inforeasoner_served or inforeasoner_page.")] = None,
+    probe_url: Annotated[
+        str | None, typer.Option(help="OpenAI-compatible server that measures absent beliefs.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Model that this server knows.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Further option, as judge.model=NAME.")] = None,
+    summary: Annotated[Path | None, typer.Option(help="Write means, counts and cost to this file.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Show the first trajectories on a page.")] = None,
+    html_rows: Annotated[int, typer.Option(min=1, help="How many trajectories that page shows.")] = 20,
+    on_missing: Annotated[OnMissing, typer.Option(help="What a missing gain does.")] = OnMissing.keep,
+) -> None:
+    """Score saved trajectories: what did each search turn take off the policy's uncertainty? Needs no trainer.
+
+    Ends with status 2 for input that cannot be used, and with 3 for a missing gain under --on-missing fail.
+    """
+    from gainful.infogain.command import ScoreJob, read_settings, run
+    from gainful.infogain.score import MissingUnderFailError
+
+    given = {"kind": kind, "judge.type": judge, "preset": preset}
+    given |= {"probe.endpoint_url": probe_url, "probe.endpoint_model": model}
+    try:
+        options = read_settings(given, settings or [])
+        job = ScoreJob(source, target, options, summary, html, html_rows, on_missing.value)
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            bar = progress.add_task("trajectories", total=source.stat().st_size)
+            report = run(job, lambda num_bytes, _: progress.update(bar, completed=num_bytes))
+    except (GainfulError, OSError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(3 if isinstance(error, MissingUnderFailError) else 2) from error
+    typer.echo(report)
 
 
 def _findings(host: str | None) -> dict[str, list[Finding]]:
