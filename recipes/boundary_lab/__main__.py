@@ -13,8 +13,8 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 import outputs
 import tuning
-from execute import Workers, missing_bases, missing_runs, read
-from plan import Comparison, Run, base_runs, comparisons
+from execute import Workers, missing_bases, missing_runs
+from plan import Comparison, Run, comparisons
 from rich.console import Console
 from settings import FULL, QUICK, TUNED, Settings, load
 
@@ -28,8 +28,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a few short runs: shows that it works, not who wins")
     parser.add_argument("--settings", type=Path, help=f"another file like {FULL.name}")
     parser.add_argument("--tuned", type=Path, default=TUNED, help="the learning rate of each method")
-    parser.add_argument("--retune", action="store_true", help="tune again, into OUT/tuned.json, and use that")
-    parser.add_argument("--stage", choices=("all", "tune"), default="all", help="`tune`: end after tuning")
+    parser.add_argument(
+        "--stage",
+        choices=("compare", "tune", "all"),
+        default="compare",
+        help="compare as tuned (the default), tune into OUT/tuned.json, or tune and compare with what was found",
+    )
     parser.add_argument("--out", type=Path, default=Path("out/boundary_lab"), help="where everything is written")
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each (default: 2)")
     parser.add_argument("--publish", action="store_true", help="also renew the results that stand beside this recipe")
@@ -39,21 +43,14 @@ def parse() -> argparse.Namespace:
     return options
 
 
-def tune(settings: Settings, workers: Workers) -> None:
-    """Run all trials and write OUT/tuned.json."""
-    trials = {method: tuning.trials(settings, method) for method in settings.methods}
-    bases = base_runs(settings, "tuning", settings.tuning_seeds)
-    runs = [run for by_rate in trials.values() for some in by_rate.values() for run in some]
-    workers.complete("tuning", [*bases, *runs])
-    scores = {
-        method: {rate: _score(some, workers.out) for rate, some in by_rate.items()}
-        for method, by_rate in trials.items()
-    }
-    tuning.write(workers.out / TUNED.name, settings, scores, _score(bases, workers.out))
+def planned(settings: Settings, options: argparse.Namespace) -> list[Run]:
+    """The runs of the stages; a comparison whose learning rates are yet to be tuned is planned with those at hand."""
+    runs = [] if options.stage == "compare" else tuning.all_runs(settings)
+    return runs if options.stage == "tune" else runs + all_runs(comparisons(settings, tuning.read(options.tuned)))
 
 
-def _score(runs: list[Run], out: Path) -> float:
-    return tuning.score([read(run.file(out)) for run in runs])
+def all_runs(compared: list[Comparison]) -> list[Run]:
+    return [run for comparison in compared for run in comparison.runs]
 
 
 def describe(console: Console, runs: list[Run], settings: Settings, options: argparse.Namespace) -> None:
@@ -80,20 +77,19 @@ def describe(console: Console, runs: list[Run], settings: Settings, options: arg
 def main() -> int:
     options, console, start = parse(), Console(width=WIDTH), time.monotonic()
     settings = load(options.settings)
-    workers = Workers(options.out, options.workers, console)
-    if (options.retune or options.stage == "tune") and not options.dry_run:
-        tune(settings, workers)
-        options.tuned = options.out / TUNED.name
-    if options.stage == "tune":
-        return 0
-    compared: list[Comparison] = comparisons(settings, tuning.read(options.tuned))
-    runs = [run for comparison in compared for run in comparison.runs]
     if options.dry_run:
-        describe(console, runs, settings, options)
+        describe(console, planned(settings, options), settings, options)
         return 0
-    workers.complete(f"{settings.family} family", runs)
-    outputs.write(compared, settings, options, console)
-    console.print(f"{time.monotonic() - start:.0f} s in all; open {options.out / 'index.html'}", soft_wrap=True)
+    workers = Workers(options.out, options.workers, console)
+    if options.stage != "compare":
+        options.tuned = options.out / TUNED.name
+        tuning.tune(settings, workers, options.tuned)
+    if options.stage != "tune":
+        compared = comparisons(settings, tuning.read(options.tuned))
+        workers.complete(f"{settings.family} family", all_runs(compared))
+        outputs.write(compared, settings, options, console)
+        console.print(f"open {options.out / 'index.html'}", soft_wrap=True)
+    console.print(f"{time.monotonic() - start:.0f} s in all", highlight=False)
     return 0
 
 

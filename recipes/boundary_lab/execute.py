@@ -84,7 +84,7 @@ def _write(file: Path, result: dict[str, Any]) -> None:
 
 
 @cache
-def read(file: Path) -> dict[str, Any]:
+def read_result(file: Path) -> dict[str, Any]:
     return json.loads(file.read_text())
 
 

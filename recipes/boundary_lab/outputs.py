@@ -10,7 +10,7 @@ from typing import Any
 
 import sections
 from analysis import Arm, difference, figures, signed, verdict
-from execute import device, read
+from execute import device, read_result
 from intervals import Bootstrap, Interval
 from plan import Comparison
 from rich.console import Console
@@ -47,7 +47,7 @@ def as_arm(comparison: Comparison, out: Path) -> Arm:
     parts = [f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in run.options.items()]
     if run.method:
         parts.insert(0, f"learning rate {run.learning_rate:g}")
-    results = tuple(read(run.file(out)) for run in comparison.runs)
+    results = tuple(read_result(run.file(out)) for run in comparison.runs)
     return Arm(comparison.key, comparison.label, ", ".join(parts), results)
 
 

@@ -4,21 +4,37 @@ The options of the methods are not tuned: three trials are what the time allows 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from evaluate import pass_at_k
+from execute import Workers, read_result
 from methods import DEFAULTS
-from plan import Run, method_runs
+from plan import Run, base_runs, method_runs
 from settings import Settings
 
 CRITERION = "mean of pass@1 and pass@256 on the held-out problems of the tuning family"
 LEARNING_RATES = (3e-5, 6e-5, 1.2e-4)
 
-Scores = dict[float, float]
-"""The criterion by learning rate."""
+
+def tune(settings: Settings, workers: Workers, file: Path) -> None:
+    """Run all trials and write the scores, and the learning rate that is best for each method, to `file`."""
+    workers.complete("tuning", all_runs(settings))
+    methods = {}
+    for method in settings.methods:
+        scores = {rate: _score(runs, workers.out) for rate, runs in trials(settings, method).items()}
+        shown = {f"{rate:g}": round(value, 4) for rate, value in scores.items()}
+        methods[method] = {"learning_rate": max(scores, key=scores.__getitem__), "scores": shown}
+    base = round(_score(bases(settings), workers.out), 4)
+    record = {"criterion": CRITERION, "seeds": settings.tuning_seeds, "base": base, "methods": methods}
+    file.write_text(json.dumps(record, indent=1) + "\n")
+
+
+def bases(settings: Settings) -> list[Run]:
+    """What there is before any training."""
+    return base_runs(settings, "tuning", settings.tuning_seeds)
 
 
 def trials(settings: Settings, method: str) -> dict[float, list[Run]]:
@@ -29,6 +45,15 @@ def trials(settings: Settings, method: str) -> dict[float, list[Run]]:
     }
 
 
+def all_runs(settings: Settings) -> list[Run]:
+    some = [run for method in settings.methods for runs in trials(settings, method).values() for run in runs]
+    return bases(settings) + some
+
+
+def _score(runs: Sequence[Run], out: Path) -> float:
+    return score([read_result(run.file(out)) for run in runs])
+
+
 def score(results: list[Mapping[str, Any]]) -> float:
     """The criterion, mean over seeds and problems."""
     return fmean(
@@ -36,24 +61,6 @@ def score(results: list[Mapping[str, Any]]) -> float:
         for result in results
         for k in (1, 256)
     )
-
-
-def write(file: Path, settings: Settings, scores: Mapping[str, Scores], base: float) -> None:
-    """Write the best learning rate of each method, all scores behind it, and the score of the base."""
-    methods = {
-        method: {
-            "learning_rate": max(by_rate, key=by_rate.__getitem__),
-            "scores": {f"{rate:g}": round(value, 4) for rate, value in by_rate.items()},
-        }
-        for method, by_rate in scores.items()
-    }
-    record = {
-        "criterion": CRITERION,
-        "seeds": settings.tuning_seeds,
-        "base": round(base, 4),
-        "methods": methods,
-    }
-    file.write_text(json.dumps(record, indent=1) + "\n")
 
 
 def read(file: Path) -> dict[str, float]:
