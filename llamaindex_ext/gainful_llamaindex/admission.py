@@ -38,8 +38,8 @@ def admit(
 
 
 def _repeated(run: GuardRun, settings: "GuardSettings", call: ToolSelection) -> ToolSelection | None:
-    earlier = run.asked.get(call_key(call))
-    if earlier is None or settings.repeat_calls == "allow":
+    earlier = None if settings.repeat_calls == "allow" else run.asked.get(call_key(call))
+    if earlier is None:
         return None
     if settings.repeat_calls == "cached" and earlier:
         return _notice(call, earlier, refused=False)
@@ -54,8 +54,8 @@ def _paid(run: GuardRun, call: ToolSelection) -> ToolSelection:
         return _notice(call, f"the budget does not allow it ({reservation}); answer from what you have")
     run.open_tools[call.tool_id] = reservation.id
     run.begun[call.tool_id] = now
-    run.keys[call.tool_id] = call_key(call)
-    run.asked.setdefault(call_key(call), "")
+    run.keys[call.tool_id] = key = call_key(call)
+    run.asked.setdefault(key, "")
     return call
 
 

@@ -17,7 +17,7 @@ from gainful_llamaindex.admission import admit
 from gainful_llamaindex.events import BudgetedAgentOutput
 from gainful_llamaindex.last_words import fallback_text, keep_turn
 from gainful_llamaindex.run_state import GuardRun, clock, open_run, save_run
-from gainful_llamaindex.steps import Step, next_step
+from gainful_llamaindex.steps import TOOL, Step, next_step
 from gainful_llamaindex.telling import report_of, tell_charge, tell_exhausted
 from gainful_llamaindex.token_caps import capped, own_cap
 from gainful_llamaindex.tools import NOTICE
@@ -72,7 +72,7 @@ class Guarded:
                 "tool": result.tool_name,
                 "query": f"{result.tool_name} {json.dumps(result.tool_kwargs, default=str)}",
             }
-            tell_charge(ctx, run, "TOOL", charge, started=run.begun.pop(result.tool_id, clock()), **asked)
+            tell_charge(ctx, run, TOOL, charge, started=run.begun.pop(result.tool_id, clock()), **asked)
             run.handing_off = run.handing_off or result.tool_name == "handoff"
         await save_run(ctx, settings.key, run)
         await super().handle_tool_call_results(ctx, results, memory)  # type: ignore[misc]
@@ -154,7 +154,7 @@ class Guarded:
         finally:
             usage = None if output is None else usage_of(output.raw, said_something=_says_something(output))
             charge = run.ledger.settle(reservation.id, usage, clock())
-            tell_charge(ctx, run, step.purpose.upper(), charge, started=started)
+            tell_charge(ctx, run, step.purpose, charge, started=started)
         return output
 
 

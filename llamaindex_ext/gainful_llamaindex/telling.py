@@ -3,18 +3,20 @@
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from gainful.budget import Budget, Charge, ControllerConfig, Refusal
+from gainful.budget import ANSWER, Budget, Charge, ControllerConfig, Refusal
 from gainful.budget.actions import Observation
 from gainful.budget.axes import SECONDS
 from gainful.budget.finalizer import Finalized
 from gainful.budget.memory import Evidence
 from gainful.budget.recording import versions
 from gainful.budget.report import BudgetReport
+from gainful.budget.scoring import pressure, shares_left
 from gainful.budget.state import SearchState
 from gainful.budget.trace import StepRecord
 from gainful_llamaindex.errors import BudgetExceededError
 from gainful_llamaindex.events import BudgetEvent, DecisionEvent, EvidenceEvent, ExhaustedEvent, FinalizerEvent
 from gainful_llamaindex.run_state import GuardRun, SearchRun, clock, save_run
+from gainful_llamaindex.steps import STEP, TOOL
 
 if TYPE_CHECKING:
     from gainful_llamaindex.guards import GuardSettings
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
 __all__ = ["exceeded", "report_of", "tell_charge", "tell_end", "tell_exhausted", "tell_step"]
 
 _HASH = ControllerConfig().config_hash
+
+# The core's timeline draws the controller's kinds of step and no others, so a guarded agent's steps carry the nearest:
+# a model step plans what to call next, and a tool call is what a budget calls a search.
+_KINDS = {STEP: "DECOMPOSE", TOOL: "SEARCH", ANSWER: "ANSWER"}
 
 
 def tell_step(ctx: Any, state: SearchState) -> None:
@@ -72,14 +78,15 @@ def tell_charge(
         return
     elapsed = round(run.ledger.read_clock(clock()) * 1e6)
     began = max(0, elapsed - round((clock() - started) * 1e6))
+    axes, kind = run.ledger.usage(), _KINDS[action]
     record = StepRecord(
         run_id=run.run_id,
         step=len(run.trace.records),
         t=began,
         t_begin=began,
         t_end=elapsed,
-        action=action,
-        decided=action,
+        action=kind,
+        decided=kind,
         query=query,
         purpose="",
         tool=tool,
@@ -87,7 +94,7 @@ def tell_charge(
         features={},
         s=0.0,
         options=(),
-        rho=0.0,
+        rho=pressure(shares_left(run.ledger.left(), run.ledger.limits).values()),
         shadow_price=0.0,
         guards=(),
         forced=False,
@@ -95,7 +102,7 @@ def tell_charge(
         reserved={},
         used=charge.amounts,
         usage=charge.source,
-        ledger=run.ledger.usage(),
+        ledger=axes,
         new_evidence=(),
         outcome="ok",
         config_hash=_HASH,
@@ -152,5 +159,5 @@ def _evidence(number: int, text: str) -> Evidence:
 
 def _budget_event(record: StepRecord) -> BudgetEvent:
     left = {use.axis: float(use.left) for use in record.ledger}
-    label = record.tool or record.action.lower()
+    label = record.tool or record.action
     return BudgetEvent(label=label, charged=dict(record.used), source=record.usage, left=left)

@@ -5,6 +5,7 @@ object is never changed, and there is no proxy: spans, callbacks and native stru
 """
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 from llama_index.core.llms import LLM
@@ -95,6 +96,7 @@ def _setter(llm: LLM, token_cap: TokenCap | None) -> Callable[[LLM, int], LLM]:
     return lambda llm, max_tokens: _cap_field(llm, field, max_tokens)
 
 
+@cache
 def _known(cls: type) -> tuple[str, str] | None:
     """The entry of the nearest class in the resolution order that has one."""
     for base in cls.__mro__:

@@ -3,6 +3,8 @@
 import argparse
 import asyncio
 import json
+import platform
+from importlib.metadata import version
 from pathlib import Path
 
 from llama_index.core.agent.workflow import FunctionAgent
@@ -12,7 +14,9 @@ from world import Question, nodes, questions
 
 from gainful_llamaindex import BudgetedSearchAgent, guard
 
+HERE = Path(__file__).parent
 PASSAGES = 3
+OPEN, CLOSE = "```text", "\n```"  # of the one table in README.md
 
 
 def main() -> None:
@@ -22,8 +26,11 @@ def main() -> None:
     asked = questions()
     print(f"{len(nodes())} texts, {len(asked)} questions, budget {arguments.budget} (searches / output tokens)\n")
     rows = [asyncio.run(play(name, asked, arguments.budget, out)) for name in ("stock", "guarded", "search agent")]
-    print_table(rows)
+    lines = table(rows)
+    print("\n".join(lines))
     (out / "summary.json").write_text(json.dumps(rows, indent=1) + "\n")
+    if arguments.record:
+        record(rows, lines, arguments.budget)
     print(f"\ntimelines: {out / 'guarded.html'} and {out / 'search_agent.html'}")
 
 
@@ -31,6 +38,7 @@ def read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--budget", default="3/300", help="searches / output tokens")
     parser.add_argument("--out", default="out/llamaindex_budget", help="folder for the timelines")
+    parser.add_argument("--record", action="store_true", help="write the figures into expected.json and README.md")
     return parser.parse_args()
 
 
@@ -84,13 +92,25 @@ def summary(name: str, runs: list[dict], budget: str) -> dict:
     }
 
 
-def print_table(rows: list[dict]) -> None:
-    print(f"{'agent':<14}{'right':>10}{'searches mean / max':>22}{'tokens mean / max':>20}{'runs over budget':>19}")
+def table(rows: list[dict]) -> list[str]:
+    lines = [f"{'agent':<14}{'right':>8}{'searches mean / max':>22}{'tokens mean / max':>20}{'runs over budget':>19}"]
     for row in rows:
+        right = f"{row['right']}/{row['questions']}"
         searches = f"{row['searches_mean']:.2f} / {row['searches_max']}"
         tokens = f"{row['tokens_mean']:.1f} / {row['tokens_max']}"
-        right = f"{row['right']}/{row['questions']}"
-        print(f"{row['agent']:<14}{right:>10}{searches:>22}{tokens:>20}{row['runs_over_budget']:>19}")
+        lines.append(f"{row['agent']:<14}{right:>8}{searches:>22}{tokens:>20}{row['runs_over_budget']:>19}")
+    return lines
+
+
+def record(rows: list[dict], lines: list[str], budget: str) -> None:
+    """Put what was measured where the reader looks for it."""
+    names = ("gainful", "llama-index-core", "llama-index-workflows", "llama-index-retrievers-bm25")
+    versions = {"python": platform.python_version(), **{name: version(name) for name in names}}
+    expected = {"budget": budget, "versions": versions, "measured": rows}
+    (HERE / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
+    before, _, rest = (HERE / "README.md").read_text().partition(OPEN)
+    _, _, after = rest.partition(CLOSE)
+    (HERE / "README.md").write_text("".join([before, OPEN, "\n", "\n".join(lines), CLOSE, after]))
 
 
 if __name__ == "__main__":
