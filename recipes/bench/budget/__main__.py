@@ -1,28 +1,30 @@
 """What a budget buys in multi-hop search, without any real language model.
 
 python recipes/bench/budget headroom      what there is to gain by searching well: recall alone, no model
+python recipes/bench/budget tune          fit constants and knobs on the tuning files, write tuned.json
+python recipes/bench/budget simulate      all methods under the same hard budgets, with a simulated model
+python recipes/bench/budget simulate --quick      small, on the tuning files: audit and determinism only
 """
 
 import argparse
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 from data import SETS, TUNED_ON, DataError, load_set, merged, overlap
-from headroom import DEPTHS, METHODS, headroom
-from pool import Pool
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from tables import headroom_table
 
 from gainful.errors import GainfulError
 
 DATA = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "multihop"
 OUT = Path("out/bench/budget")
-QUICK_QUESTIONS = 40
+QUICK_QUESTIONS, QUICK_SEEDS, QUICK_BUDGETS = 20, (0, 1), ("1/100", "2/300", "5/1000")
+SEEDS = (0, 1, 2, 3, 4)
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -32,22 +34,39 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     shared.add_argument("--out", type=Path, default=OUT, help=f"where everything is written (default: {OUT})")
     shared.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), help="default: all")
-    shared.add_argument("--quick", action="store_true", help=f"{QUICK_QUESTIONS} questions a set, 2 seeds")
+    shared.add_argument(
+        "--quick", action="store_true", help=f"{QUICK_QUESTIONS} questions a set, tuning files, 2 seeds"
+    )
     shared.add_argument("--dry-run", action="store_true", help="say what would be done, and end")
     parser = argparse.ArgumentParser(
         prog="python recipes/bench/budget", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest="command", required=True)
     one = commands.add_parser("headroom", parents=[shared], help="all-gold recall without a model")
-    one.add_argument("--split", choices=("tune", "eval"), default="eval", help="default: eval")
+    two = commands.add_parser("tune", parents=[shared], help="fit constants and knobs on the tuning files")
+    two.add_argument("--only", nargs="+", help="`controller` or names of baselines; the rest of tuned.json stays")
+    three = commands.add_parser("simulate", parents=[shared], help="all methods with a simulated model")
+    for command in (one, three):
+        command.add_argument("--split", choices=("tune", "eval"), default="eval", help="default: eval")
+    three.add_argument("--budgets", nargs="+", help="such as 2/300; default: the paper's four and two slack ones")
+    three.add_argument("--methods", nargs="+", help="default: all")
+    three.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS), help="default: 0 1 2 3 4")
+    three.add_argument("--questions", type=int, help="per set, from the first; default: all")
+    three.add_argument("--processes", type=int, default=2, help="default: 2")
+    three.add_argument("--ablations", action="store_true", help="also VOI with one idea taken out")
+    three.add_argument("--sweep", action="store_true", help="also other assumptions about the model")
     return parser.parse_args(arguments)
 
 
-def run_headroom(options: argparse.Namespace, console: Console) -> None:
-    names = [name for name in options.sets if options.split == "eval" or name in TUNED_ON]
+def run_headroom(options: argparse.Namespace, console: Console) -> int:
+    from headroom import DEPTHS, METHODS, headroom
+    from pool import Pool
+    from tables import headroom_table
+
+    names = _sets(options)
     console.print(f"all-gold recall, {options.split} files of {', '.join(names)}, and all of them as one pool")
     if options.dry_run:
-        return
+        return 0
     sets = [load_set(options.data, name, options.split) for name in names]
     number = QUICK_QUESTIONS if options.quick else None
     pools = {one.name: Pool(one.passages) for one in sets}
@@ -72,6 +91,56 @@ def run_headroom(options: argparse.Namespace, console: Console) -> None:
     (options.out / f"headroom_{options.split}.md").write_text(f"{table}\n", encoding="utf-8")
     plain = {name: {row.name: row.recall for row in of} for name, of in rows.items()}
     (options.out / f"headroom_{options.split}.json").write_text(json.dumps(plain, indent=1), encoding="utf-8")
+    return 0
+
+
+def run_tune(options: argparse.Namespace, console: Console) -> int:
+    from grid import TUNED
+    from tune import KNOBS, tune_all
+
+    names = tuple(options.only or ("controller", *KNOBS))
+    console.print(f"tuning {', '.join(names)} on {', '.join(TUNED_ON)}; writes {TUNED.name}", highlight=False)
+    if options.dry_run:
+        return 0
+    tuned = json.loads(TUNED.read_text(encoding="utf-8")) if TUNED.is_file() else {}
+    file = options.out / "quick_tuned.json" if options.quick else TUNED
+    for part in tune_all(options.data, names, QUICK_QUESTIONS if options.quick else None, _log(console)):
+        tuned = {name: {**tuned.get(name, {}), **part.get(name, {})} for name in ("controller", "knobs", "trials")}
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(tuned, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def run_simulate(options: argparse.Namespace, console: Console) -> int:
+    import simulate
+    from grid import BUDGETS, Plan, read_tuned
+    from methods import METHODS
+
+    options.split = "tune" if options.quick else options.split
+    plan = Plan(options.data, options.split, QUICK_QUESTIONS if options.quick else options.questions, read_tuned())
+    choice = simulate.Choice(
+        sets=tuple(_sets(options)),
+        budgets=tuple(options.budgets or (QUICK_BUDGETS if options.quick else BUDGETS)),
+        methods=tuple(options.methods or METHODS),
+        seeds=QUICK_SEEDS if options.quick else tuple(options.seeds),
+        ablations=options.ablations,
+        sweep=options.sweep,
+    )
+    cells = choice.cells()
+    done = sum(cell.file(plan.folder(options.out)).is_file() for cell in cells)
+    console.print(
+        f"simulation with assumed noise, {plan.split} files, {len(cells)} cells, {done} of them done; "
+        f"hash {plan.hash}, config {plan.config.config_hash}",
+        highlight=False,
+    )
+    if options.dry_run:
+        return 0
+    with progress(console) as bar:
+        failures = simulate.run(plan, choice, options.out, options.processes, console, bar)
+        differing = simulate.check_repeats(plan, choice, options.out) if options.quick else []
+    if options.quick:
+        console.print(f"{len(differing)} cells came out differently when run again in another order")
+    return 1 if failures or differing else 0
 
 
 def progress(console: Console) -> Progress:
@@ -79,16 +148,26 @@ def progress(console: Console) -> Progress:
     return Progress(*columns, console=console, transient=True)
 
 
+def _sets(options: argparse.Namespace) -> list[str]:
+    """MuSiQue has no tuning file."""
+    return [name for name in options.sets if options.split == "eval" or name in TUNED_ON]
+
+
+def _log(console: Console) -> Callable[[str], None]:
+    return lambda line: console.print(f"{time.strftime('%X')} {line}", highlight=False)
+
+
 def main() -> int:
     options, console = parse(), Console(width=140)
     start = time.perf_counter()
+    command = {"headroom": run_headroom, "tune": run_tune, "simulate": run_simulate}[options.command]
     try:
-        {"headroom": run_headroom}[options.command](options, console)
+        code = command(options, console)
     except (GainfulError, DataError) as error:
         console.print(f"[red]{error}[/red]")
         return 2
     console.print(f"{time.perf_counter() - start:.0f} s", highlight=False)
-    return 0
+    return code
 
 
 if __name__ == "__main__":

@@ -31,22 +31,28 @@ class Pool:
 
 
 class PoolRetriever(BaseRetriever):
-    """The pool as LlamaIndex sees it. Every call is logged: the auditor counts from this log."""
+    """The pool as LlamaIndex sees it. Every call is logged as (query, k): the auditor counts from this log."""
 
     def __init__(self, pool: Pool, k: int) -> None:
         super().__init__()
         self.pool, self.k = pool, k
-        self.log: list[str] = []
+        self.log: list[tuple[str, int]] = []
+
+    def passages(self, query: str, k: int | None = None) -> list[Passage]:
+        """One search; k is the retriever's own if it is None."""
+        return [passage for passage, _ in self._search(query, k or self.k)]
+
+    def _search(self, query: str, k: int) -> list[tuple[Passage, float]]:
+        self.log.append((query, k))
+        return self.pool.search(query, k)
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        self.log.append(query_bundle.query_str)
-        found = self.pool.search(query_bundle.query_str, self.k)
-        return [
-            NodeWithScore(
-                node=TextNode(id_=passage.id, text=passage.text, metadata={"title": passage.title}), score=score
-            )
-            for passage, score in found
-        ]
+        found = self._search(query_bundle.query_str, self.k)
+        return [NodeWithScore(node=_node(passage), score=score) for passage, score in found]
+
+
+def _node(passage: Passage) -> TextNode:
+    return TextNode(id_=passage.id, text=passage.text, metadata={"title": passage.title})
 
 
 def _indexed(passage: Passage) -> str:
