@@ -16,7 +16,7 @@ from gainful.policy_loss.aspo_flip import REGISTRATION as ASPO_FLIP
 README = Path(__file__).parents[1] / "README.md"
 GIVES = {
     "verl": ("advantage estimators", "`algorithm.adv_estimator=agpo`"),
-    "llamaindex": ("nothing in this release", ""),
+    "llamaindex": ("hard budgets, a budgeted search agent and query engine", '`guard(agent, "2/300")`'),
     "vllm": ("nothing in this release", ""),
 }
 

@@ -30,8 +30,8 @@ def test_every_block_is_run_by_some_test():
         ("toml", "pyproject.toml"),
         ("sh", ""),
     }
-    tested_with_verl = {("console", ""), ("sh", "")}
-    assert {(language, title) for language, title, _ in BLOCKS} == tested_here | tested_with_verl
+    tested_with_hosts = {("console", ""), ("sh", ""), ("python", "llamaindex")}
+    assert {(language, title) for language, title, _ in BLOCKS} == tested_here | tested_with_hosts
 
 
 @pytest.mark.parametrize("code", blocks("python"))
