@@ -2,10 +2,10 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from brain import Brain, Plan
+from brain import Plan
 from data import Passage
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, TextBlock, ToolCallBlock
 from llama_index.core.bridge.pydantic import Field
@@ -53,8 +53,8 @@ class SimulatedLLM(ScriptedLLM):
     """
 
     script: Any = None
-    brains: Mapping[str, Brain] = Field(exclude=True, description="by the text of the question")
-    by_line: Mapping[str, Passage] = Field(exclude=True, description="passages by their line in a prompt")
+    brains: Any = Field(exclude=True, description="brain by the text of its question")
+    by_line: Any = Field(exclude=True, description="passage by its line in a prompt")
 
     def say(self, prompt: str, cap: int) -> tuple[str, int]:
         """Reply to one prompt without a framework: the text and its output tokens."""
