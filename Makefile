@@ -1,7 +1,7 @@
 # Every command a contributor needs. Each one makes the environments it uses.
 .PHONY: demo test test-core test-core-oldest test-verl test-verl-oldest test-llamaindex test-llamaindex-oldest test-llamaindex-middle test-vllm lint format docs bench clean env-core env-verl env-llamaindex env-vllm
 
-demo: env-verl
+demo: env-verl env-llamaindex
 	.venvs/verl/bin/python recipes/demo
 
 test: lint test-core test-llamaindex test-verl

@@ -1,6 +1,8 @@
-"""The demo: `python recipes/demo` trains a tiny model twice with real verl and writes one HTML page about it."""
+"""The demo: `python recipes/demo` trains a tiny model twice with real verl, has real LlamaIndex agents search under a
+budget, and writes one HTML page about both."""
 
 import argparse
+import shlex
 import subprocess
 import sys
 import time
@@ -8,13 +10,11 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
+import budget
 import training
 from report.page import write_page
 from rich.console import Console
 from training import Arm
-
-SECTIONS = (training.section,)
-"""What the page shows, in order. A section is a function from the demo's arms to a `page.Section`."""
 
 
 def parse() -> argparse.Namespace:
@@ -32,11 +32,11 @@ def parse() -> argparse.Namespace:
     return options
 
 
-def run_all(arms: list[Arm], console: Console) -> int:
-    """Train one after the other; returns the first exit status that is not 0."""
-    for arm in arms:
-        console.rule(arm.title)
-        status = subprocess.run(arm.command).returncode
+def run_all(arms: list[Arm], searching: tuple[str, ...], console: Console) -> int:
+    """Train one after the other, then let agents search; returns the first exit status that is not 0."""
+    for title, command in (*((arm.title, arm.command) for arm in arms), ("Search agents (LlamaIndex)", searching)):
+        console.rule(title)
+        status = subprocess.run(command).returncode
         if status:
             return status
     return 0
@@ -46,20 +46,24 @@ def main() -> int:
     options, console = parse(), Console()
     out = options.out.resolve()
     arms = training.arms(out, steps=options.steps, seed=options.seed)
-    page = out / "index.html"
+    page, budgets = out / "index.html", out / "budget"
+    searching = budget.command(budgets)
     if options.dry_run:
         for arm in arms:
             subprocess.run([*arm.command, "--dry-run"], check=True)
             console.print()
+        console.print(f"search       {shlex.join(searching)}", markup=False, highlight=False, soft_wrap=True)
         console.print(f"page         {page}", markup=False, highlight=False, soft_wrap=True)
         return 0
+    budget.require_environment()
     start = time.monotonic()
-    status = run_all(arms, console)
+    status = run_all(arms, searching, console)
     if status:
         return status
     results = training.load(arms)
     console.print(training.table(results))
-    write_page(page, "gainful: demo", [section(results) for section in SECTIONS])
+    console.print(budget.table(budgets))
+    write_page(page, "gainful: demo", [training.section(results), budget.section(budgets)])
     console.print(f"{time.monotonic() - start:.0f} s in all; open {page}", highlight=False, soft_wrap=True)
     return 0
 
@@ -67,5 +71,7 @@ def main() -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main())
+    except budget.MissingEnvironmentError as error:
+        sys.exit(str(error))
     except KeyboardInterrupt:
         sys.exit(130)

@@ -64,7 +64,9 @@ async def play(name: str, asked: list[Question], budget: str, out: Path) -> dict
     runs = [await play_one(agent, llm, question) for question in asked]
     longest = max(range(len(runs)), key=lambda number: len(asked[number].hops))
     if hasattr(runs[longest]["output"], "report"):
-        runs[longest]["output"].report.to_html(str(out / f"{name.replace(' ', '_')}.html"))
+        page = out / f"{name.replace(' ', '_')}.html"
+        runs[longest]["output"].report.to_html(str(page))
+        page.with_suffix(".fragment.html").write_text(runs[longest]["output"].report._repr_html_())
     return summary(name, runs, budget)
 
 

@@ -62,7 +62,16 @@ class Code:
     kind: str = "code"
 
 
-Block = Text | Figures | Table | Code
+@dataclass(frozen=True)
+class Fragment:
+    """HTML with its own style, made and escaped by who hands it over, folded away under a title."""
+
+    title: str
+    html: Markup
+    kind: str = "fragment"
+
+
+Block = Text | Figures | Table | Code | Fragment
 
 
 @dataclass(frozen=True)
