@@ -3,7 +3,7 @@
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from gainful.budget import ANSWER, Budget, Charge, ControllerConfig, Refusal
+from gainful.budget import Budget, Charge, ControllerConfig, Refusal
 from gainful.budget.actions import Observation
 from gainful.budget.axes import SECONDS
 from gainful.budget.finalizer import Finalized
@@ -16,7 +16,6 @@ from gainful.budget.trace import StepRecord
 from gainful_llamaindex.errors import BudgetExceededError
 from gainful_llamaindex.events import BudgetEvent, DecisionEvent, EvidenceEvent, ExhaustedEvent, FinalizerEvent
 from gainful_llamaindex.run_state import GuardRun, SearchRun, clock, save_run
-from gainful_llamaindex.steps import STEP, TOOL
 
 if TYPE_CHECKING:
     from gainful_llamaindex.guards import GuardSettings
@@ -24,10 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["exceeded", "report_of", "tell_charge", "tell_end", "tell_exhausted", "tell_step"]
 
 _HASH = ControllerConfig().config_hash
-
-# The core's timeline draws the controller's kinds of step and no others, so a guarded agent's steps carry the nearest:
-# a model step plans what to call next, and a tool call is what a budget calls a search.
-_KINDS = {STEP: "DECOMPOSE", TOOL: "SEARCH", ANSWER: "ANSWER"}
 
 
 def tell_step(ctx: Any, state: SearchState) -> None:
@@ -78,7 +73,7 @@ def tell_charge(
         return
     elapsed = round(run.ledger.read_clock(clock()) * 1e6)
     began = max(0, elapsed - round((clock() - started) * 1e6))
-    axes, kind = run.ledger.usage(), _KINDS[action]
+    axes, kind = run.ledger.usage(), action.upper()
     record = StepRecord(
         run_id=run.run_id,
         step=len(run.trace.records),

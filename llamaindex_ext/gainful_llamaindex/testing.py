@@ -47,6 +47,7 @@ class Call(BaseModel):
 
     messages: list[ChatMessage]
     tools: list[str]
+    tool_choice: str | None = None
     max_tokens: int
     output_tokens: int = 0
 
@@ -152,7 +153,8 @@ class ScriptedLLM(FunctionCallingLLM):
         messages = [*(chat_history or [])]
         if user_msg is not None:
             messages.append(user_msg if isinstance(user_msg, ChatMessage) else ChatMessage(content=user_msg))
-        return {"messages": messages, "tools": [tool.metadata.get_name() for tool in tools]}
+        names = [tool.metadata.get_name() for tool in tools]
+        return {"messages": messages, "tools": names, "tool_choice": kwargs.get("tool_choice")}
 
     def _next(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> Reply:
         offered = list(kwargs.get("tools") or [])
@@ -162,7 +164,8 @@ class ScriptedLLM(FunctionCallingLLM):
             reply = self.script[min(len(self.calls), len(self.script) - 1)]
         # copied: an agent goes on writing into the messages that it passes
         seen = [message.model_copy(deep=True) for message in messages]
-        self.calls.append(Call(messages=seen, tools=offered, max_tokens=self.max_tokens))
+        choice = kwargs.get("tool_choice")
+        self.calls.append(Call(messages=seen, tools=offered, tool_choice=choice, max_tokens=self.max_tokens))
         return Reply(text=reply) if isinstance(reply, str) else reply
 
     def _respond(self, reply: Reply, call: Call, messages: Sequence[ChatMessage]) -> ChatResponse:

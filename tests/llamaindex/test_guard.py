@@ -244,6 +244,10 @@ def test_the_notice_can_be_changed_and_turned_off(searches):
 def test_a_forced_tool_choice_is_dropped_where_no_tool_is_offered(searches):
     agent = guard(function_agent(searches, insatiable, initial_tool_choice="search"), "0/100")
     assert str(run(agent)) == "the answer"
+    assert agent.llm.calls[0].tool_choice is None
+    offered = guard(function_agent(searches, insatiable, initial_tool_choice="search"), "1/100")
+    run(offered)
+    assert [call.tool_choice for call in offered.llm.calls] == ["search", None]
 
 
 def test_react_agents_are_guarded_too(searches):

@@ -260,3 +260,33 @@ def test_turns_in_a_workflow_start_afresh(searches):
 
     outs = asyncio.run(asyncio.wait_for(two_turns(), 10))
     assert [out.report.spent["tool_calls"] for out in outs] == [1, 1]
+
+
+def test_steps_of_other_agents_come_out_of_the_hosts_loop_all_the_same(searches):
+    """first hands off, second searches and hands back: of five iterations the fourth is the last that may answer."""
+
+    def first(messages, tools):
+        if "search" not in tools:
+            return "first answers"
+        asked = any("knows nothing" in (message.content or "") for message in messages)
+        handoff = Reply(tools=[("handoff", {"to_agent": "second", "reason": "it may know"})])
+        return Reply(tools=[("search", {"query": f"q{len(messages)}"})]) if asked else handoff
+
+    def second(messages, tools):
+        searched = any(message.role == "tool" and "passage" in (message.content or "") for message in messages)
+        back = Reply(tools=[("handoff", {"to_agent": "first", "reason": "second knows nothing"})])
+        return back if searched else Reply(tools=[("search", {"query": "x"})])
+
+    def make(name, script):
+        return FunctionAgent(name=name, description=name, tools=[searches.search], llm=ScriptedLLM(script=script))
+
+    agents = [guard(make("first", first), Budget(tool_calls=9)), make("second", second)]
+    workflow = AgentWorkflow(agents=agents, root_agent="first")
+
+    async def go():
+        return await workflow.run("q", max_iterations=5)
+
+    out = asyncio.run(asyncio.wait_for(go(), 10))
+    assert str(out) == "first answers"
+    assert out.report.exit_reason == "budget:host_steps"
+    assert out.report.spent["host_steps"] == 4

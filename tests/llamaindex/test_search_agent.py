@@ -347,6 +347,16 @@ def test_a_search_that_nobody_paid_for_does_not_run(agent_of):
         asyncio.run(agent.tools[0].acall(query="anything"))
 
 
+def test_another_agent_cannot_search_with_a_tool_that_was_paid_for_once(agent_of, planner):
+    agent = agent_of(llm=planner(answer=Reply(error="down")), budget="1/100", hand_off_to="writer")
+    script = [Reply(tools=[("search", {"query": "more"})]), "done"]
+    writer = FunctionAgent(name="writer", description="writes", tools=agent.tools, llm=ScriptedLLM(script=script))
+    out = run(AgentWorkflow(agents=[agent, writer], root_agent="search_agent"))
+    refused = [message.content for message in writer.llm.calls[-1].messages if message.role == "tool"]
+    assert refused == ["search: no such search is paid for in this run; ask the agent instead"]
+    assert str(out) == "done"
+
+
 def test_prompts_can_be_read_and_replaced(agent_of):
     agent = agent_of(prompts={"answer_prompt": PromptTemplate("Say it: {question} {passages} {facts}")}, budget="1/100")
     assert set(agent.get_prompts()) == {"propose_prompt", "answer_prompt", "critic_prompt"}
