@@ -66,7 +66,7 @@ def _samples(reply: Mapping[str, Any], num_samples: int) -> Sequence[AnswerSampl
         return Missing("probe_failed", f"expected {num_samples} choices, got {got}")
     try:
         return [_sample(choice) for choice in choices]
-    except (LookupError, TypeError, ValueError, ValidationError) as error:
+    except (AttributeError, LookupError, TypeError, ValidationError) as error:
         return Missing("probe_failed", f"unexpected reply: {type(error).__name__}")
 
 

@@ -174,7 +174,7 @@ def read_options(section: Mapping[str, Any] | GainOptions | None, *, where: str)
     """
     if isinstance(section, GainOptions):
         return section
-    known = list(_dotted_keys(GainOptions))
+    known = list(_nested_keys())
     preset = PRESETS.get(str((section or {}).get("preset")), {}) if isinstance(section, Mapping) else {}
     return from_mapping(
         GainOptions, _merged(preset, section or {}), where=where, owner="information gain", also_known=known
@@ -191,7 +191,7 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _dotted_keys(options: type[Options]) -> Iterator[str]:
-    for name, field in options.model_fields.items():
+def _nested_keys() -> Iterator[str]:
+    for name, field in GainOptions.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, Options):
-            yield from (f"{name}.{key}" for key in _dotted_keys(field.annotation))
+            yield from (f"{name}.{key}" for key in field.annotation.model_fields)

@@ -3,7 +3,6 @@
 import re
 import unicodedata
 from collections.abc import Sequence
-from decimal import Decimal, InvalidOperation
 
 from gainful.infogain.types import Pair, Value
 
@@ -13,6 +12,7 @@ _ARTICLES = frozenset({"a", "an", "the"})
 _KEPT = frozenset("#%")
 _SEPARATORS = re.compile(r"[-\u2010-\u2015/_]+(?!\d)|(?<=\w)[-\u2010-\u2015/_]+")
 _IN_NUMBER = re.compile(r"(?<=\d)[.,](?=\d)|(?<!\w)-(?=\d)")
+_NUMBER = re.compile(r"-?\d+(\.\d+)?")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?:\D|$))")
 
 
@@ -73,9 +73,10 @@ class NormalizedMatchJudge:
 
 
 def _as_number(plain: str) -> str:
-    """One spelling for each number; other texts as they are."""
-    try:
-        number = Decimal(_THOUSANDS.sub("", plain))
-    except InvalidOperation:
+    """One spelling for each number, of any size; other texts as they are."""
+    joined = _THOUSANDS.sub("", plain)
+    if not _NUMBER.fullmatch(joined):
         return plain
-    return str(number.normalize() + 0) if number.is_finite() else plain
+    whole, _, fraction = joined.partition(".")
+    digits = ".".join(filter(None, [whole.lstrip("-0") or "0", fraction.rstrip("0")]))
+    return f"-{digits}" if whole.startswith("-") and digits != "0" else digits
