@@ -247,7 +247,7 @@ def test_a_guarded_workflow_has_one_budget_for_all_its_agents(searches):
     assert len(searches.queries) == 1
     # three steps: the handoff, the search, the answer, all on one account
     assert out.report.spent["host_steps"] == 3
-    assert [record.action for record in out.report.trace.steps] == ["DECOMPOSE", "DECOMPOSE", "SEARCH", "ANSWER"]
+    assert [record.action for record in out.report.trace.steps] == ["STEP", "STEP", "TOOL", "ANSWER"]
     assert not any(hasattr(agent, "guard_settings") for agent in plain.agents.values())
 
 

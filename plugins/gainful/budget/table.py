@@ -27,13 +27,14 @@ def step_line(step: StepRecord) -> str:
     """
     outcome = "" if step.outcome == "ok" else f" {step.outcome}"
     head = f"[{step.step}] {step.action}{outcome}"
-    return _line(head, step.query, step.chosen, f"s={step.s:.2f} rho={step.rho:.2f}", step.ledger, step.guards)
+    support = f"s={step.s:.2f} rho={step.rho:.2f} " if step.features else ""  # a host's own loop scores nothing
+    return _line(head, step.query, step.chosen, support, step.ledger, step.guards)
 
 
 def decision_line(decision: Decision, ledger: Sequence[AxisUse]) -> str:
     """The same for a decision that was just taken; `ledger` is `Ledger.usage()` of that moment."""
     head = f"[{decision.step}] {decision.kind}"
-    support = f"s={decision.support:.2f} rho={decision.pressure:.2f}"
+    support = f"s={decision.support:.2f} rho={decision.pressure:.2f} "
     return _line(head, decision.move.query, decision.chosen, support, ledger, decision.guards)
 
 
@@ -47,7 +48,7 @@ def _line(
 ) -> str:
     score = f"u={chosen.u:+.2f} d={chosen.d:.2f} r={chosen.r:.2f} " if chosen else ""
     used = " ".join(f"{_SHORT.get(use.axis, use.axis)} {use.spent:g}/{use.limit:g}" for use in ledger[:_AXES_SHOWN])
-    tail = f"{score}{support} | {used}"
+    tail = f"{score}{support}| {used}"
     notes = f" | guard: {'; '.join(f'{note.name}: {note.effect}' for note in guards)}" if guards else ""
     if query:
         room = _WIDTH - len(head) - len(tail) - _ROOM_FOR_GUARDS

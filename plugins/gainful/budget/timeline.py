@@ -17,7 +17,16 @@ _CITED_CHARS = 600
 _MAX_CITED = 10
 _WIDTH = 720  # of the time axis, in its own units
 _LEAST = 22  # of one action, so that its letter fits
-_LETTERS = {"SEARCH": "S", "DECOMPOSE": "D", "CRITIQUE": "C", "ANSWER": "A", "FALLBACK": "F"}
+_LETTERS = {
+    "SEARCH": "S",
+    "DECOMPOSE": "D",
+    "CRITIQUE": "C",
+    "STEP": "M",
+    "TOOL": "T",
+    "ANSWER": "A",
+    "FALLBACK": "F",
+}
+"""STEP and TOOL are what a host's own loop does under a ledger: a call of its model, a call of a tool."""
 
 _STYLE = """
 .gainful-run{--ink:#1b1f24;--dim:#57606a;--paper:#fff;--line:#d0d7de;--fill:#0b6bcb;--open:#9a6700;color:var(--ink);
@@ -100,7 +109,8 @@ def _time_axis(steps: list[StepRecord]) -> str:
         left = max(left, room * step.t_begin / whole)
         boxes.append(_box(step, left, width))
         left += width + 2
-    legend = ", ".join(f"{letter} {name.lower()}" for name, letter in _LETTERS.items())
+    taken = {step.action for step in steps}
+    legend = ", ".join(f"{letter} {name.lower()}" for name, letter in _LETTERS.items() if name in taken)
     box = f'viewBox="0 0 {max(_WIDTH, left):.0f} 34" role="img" aria-label="actions over time"'
     return (
         f'<svg {box}>{"".join(boxes)}</svg><p class="dim">{whole / MICRO:.3g} s; {legend}; dashed: did not succeed</p>'
