@@ -73,7 +73,7 @@ def tell_charge(
         return
     elapsed = round(run.ledger.read_clock(clock()) * 1e6)
     began = max(0, elapsed - round((clock() - started) * 1e6))
-    axes, kind = run.ledger.usage(), action.upper()
+    kind = action.upper()
     record = StepRecord(
         run_id=run.run_id,
         step=len(run.trace.records),
@@ -97,7 +97,7 @@ def tell_charge(
         reserved={},
         used=charge.amounts,
         usage=charge.source,
-        ledger=axes,
+        ledger=run.ledger.usage(),
         new_evidence=(),
         outcome="ok",
         config_hash=_HASH,

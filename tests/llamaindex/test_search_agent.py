@@ -7,10 +7,13 @@ import pytest
 from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent
 from llama_index.core.agent.workflow.workflow_events import AgentWorkflowStartEvent
 from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.schema import Document, NodeWithScore
 from llama_index.core.workflow import Context, HumanResponseEvent, InputRequiredEvent
 from llama_index.core.workflow.errors import WorkflowCancelledByUser
+from workflows.context.state_store import DictState, InMemoryStateStore
 
 from gainful.budget import Budget, Cost
 from gainful.budget.axes import SECONDS
@@ -26,7 +29,7 @@ from gainful_llamaindex import (
     UnsupportedLLMError,
     guard,
 )
-from gainful_llamaindex.run_state import BUDGET_KEY
+from gainful_llamaindex.run_state import BUDGET_KEY, SearchRun
 from gainful_llamaindex.testing import Reply, ScriptedLLM
 
 QUESTION = "Where was the director of the film Velmar Crossing born?"
@@ -259,6 +262,29 @@ def test_a_run_stored_in_the_middle_goes_on_with_the_same_ledger(agent_of, event
     assert str(out) == "Tarnholm"
     assert out.report.spent["tool_calls"] <= 2
     assert out.report.audit_ok
+
+
+def test_a_search_that_was_paid_for_and_not_yet_called_is_called_after_a_restore(agent_of):
+    agent = agent_of(budget="2/400")
+    messages, memory = [ChatMessage(role="user", content=QUESTION)], ChatMemoryBuffer.from_defaults(llm=agent.llm)
+
+    class Step:
+        store = InMemoryStateStore(DictState())
+
+        def write_event_to_stream(self, event):
+            pass
+
+    async def go():
+        first = await agent.take_step(Step, messages, agent.tools, memory)
+        run_state = await Step.store.get(agent._key)
+        restored = SearchRun.model_validate_json(run_state.model_dump_json())
+        await Step.store.set(agent._key, restored)
+        second = await agent.take_step(Step, messages, agent.tools, memory)
+        return first, second, restored.state.ledger.spent()
+
+    first, second, spent = asyncio.run(go())
+    assert first.tool_calls[0].tool_kwargs == second.tool_calls[0].tool_kwargs == {"query": QUESTION}
+    assert spent["tool_calls"] == 1
 
 
 def asking(agent, replies):
