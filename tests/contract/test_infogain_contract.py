@@ -1,13 +1,17 @@
 """Information gain as a package: cheap to import, numpy only, nothing unsafe, every matcher keeps the contract."""
 
 import ast
+import re
 import subprocess
 import sys
 
 import pytest
+from typer.testing import CliRunner
 
 from gainful.builtin import MATCHERS
+from gainful.cli import app
 from gainful.infogain import JudgeOptions, Missing, SharedJudge, make_judge
+from gainful.infogain.records import Trajectory
 
 PAIRS = [("paris", "Paris"), ("paris", "lyon"), ("the city of paris", "paris"), ("", "paris"), ("...", "...")]
 
@@ -91,3 +95,24 @@ def test_a_third_partys_matcher_is_chosen_by_name(monkeypatch):
     judge = make_judge(JudgeOptions(type="acme_yes"))
     assert isinstance(judge, SharedJudge)
     assert judge.entail("q", [("a", "b")]) == [1.0]
+
+
+RECIPE = "recipes/infogain_offline"
+
+
+def test_the_recipe_prints_what_it_says(repository, tmp_path):
+    text = (repository / RECIPE / "README.md").read_text()
+    command, printed = re.findall(r"^```\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)[:2]
+    arguments = command.split()[1:]
+    arguments[arguments.index("--in") + 1] = str(repository / arguments[arguments.index("--in") + 1])
+    for option in ("--out", "--html"):
+        arguments[arguments.index(option) + 1] = str(tmp_path / arguments[arguments.index(option) + 1])
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    assert done.stdout == printed
+    assert (tmp_path / "gains.html").read_text().count("<section") == 4
+
+
+def test_the_input_that_the_recipe_shows_is_one(repository):
+    text = (repository / RECIPE / "README.md").read_text()
+    Trajectory.model_validate_json(re.findall(r"^```json\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)[0])
