@@ -33,7 +33,7 @@ FILMS = (
 @pytest.fixture(scope="module")
 def bench():
     """The modules of the recipe, which is a folder and no package; other tests do not see them."""
-    names = [file.stem for file in FOLDER.glob("*.py") if file.stem != "__main__"]
+    names = [file.stem for file in FOLDER.glob("*.py") if file.stem not in ("__main__", "page")]  # one needs matplotlib
     kept = {name: sys.modules.pop(name) for name in names if name in sys.modules}
     sys.path.insert(0, str(FOLDER))
     yield SimpleNamespace(**{name: importlib.import_module(name) for name in names})
@@ -208,6 +208,31 @@ def test_the_bootstrap_pairs_questions(bench):
     assert bench.bootstrap.estimate(scores).mean == pytest.approx(0.5)  # sets weigh the same: (0.5 + 0.5) / 2
     again = bench.bootstrap.difference_to_best(scores, {"x": scores, "y": better})
     assert (again.mean, again.high) == pytest.approx((-0.25, -0.25))
+
+
+def test_the_logistic_fit_by_hand(bench):
+    x = np.array([[1.0, 0.0]] * 4 + [[1.0, 1.0]] * 4)
+    y = np.array([0.25] * 4 + [0.5] * 4)
+    bias, weight = bench.tune._logistic(x, y, np.ones(8), ridge=1e-9)
+    assert bias == pytest.approx(np.log(1 / 3), abs=1e-6)  # sigmoid(log(1/3)) = 1/4
+    assert bias + weight == pytest.approx(0.0, abs=1e-6)  # sigmoid(0) = 1/2
+
+
+def test_shares_by_hop_have_one_success_and_one_failure_more(bench):
+    counts = {(0, True): 7, (0, False): 1, (1, False): 2}
+    shares = bench.tune._shares(bench.tune.Counter(counts))
+    assert shares == (0.8, 0.25, 0.5)  # 8 of 10, 1 of 4, 1 of 2
+
+
+def test_the_finalizer_repairs_form_only_where_its_class_was_counted(bench, world):
+    question = bench.data.Question("x", "Was Oda Brinnel born in Tarnholm?", "", ("yes",), (), (), ())
+    said = "Yes, as one passage says"
+    row = {"id": "x", "answer": said, "f1": 0.0, "abstained": False, "searches": [["Oda Brinnel", 2]]}
+    on = bench.finalizing.repair([row], [question], world.pool, {"yes_no": (100, 90, 0)})
+    off = bench.finalizing.repair([row], [question], world.pool, {"yes_no": (19, 19, 0)})
+    assert (on.after, on.changed, on.fixed, on.broken) == (1.0, 1, 1, 0)
+    assert (off.after, off.changed) == (0.0, 0)
+    assert bench.finalizing.count([row], [question], world.pool)["yes_no"] == (1, 1, 0)
 
 
 @pytest.mark.parametrize("budget", ["1/100", "3/500"])

@@ -23,6 +23,8 @@ from gainful.errors import GainfulError
 
 DATA = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "multihop"
 OUT = Path("out/bench/budget")
+RESULT = Path(__file__).with_name("result.json")
+"""Of the evaluation that is published."""
 QUICK_QUESTIONS, QUICK_SEEDS, QUICK_BUDGETS = 20, (0, 1), ("1/100", "2/300", "5/1000")
 SEEDS = (0, 1, 2, 3, 4)
 
@@ -44,7 +46,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True)
     one = commands.add_parser("headroom", parents=[shared], help="all-gold recall without a model")
     two = commands.add_parser("tune", parents=[shared], help="fit constants and knobs on the tuning files")
-    two.add_argument("--only", nargs="+", help="`controller` or names of baselines; the rest of tuned.json stays")
+    two.add_argument("--only", nargs="+", help="controller, finalizer or baselines; the rest of tuned.json stays")
     three = commands.add_parser("simulate", parents=[shared], help="all methods with a simulated model")
     for command in (one, three):
         command.add_argument("--split", choices=("tune", "eval"), default="eval", help="default: eval")
@@ -55,6 +57,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     three.add_argument("--processes", type=int, default=2, help="default: 2")
     three.add_argument("--ablations", action="store_true", help="also VOI with one idea taken out")
     three.add_argument("--sweep", action="store_true", help="also other assumptions about the model")
+    four = commands.add_parser("page", help="draw a result file")
+    four.add_argument("result", type=Path, nargs="?", default=RESULT, help=f"default: {RESULT.name} beside the code")
+    four.add_argument("--out", type=Path, default=OUT, help=f"folder of the page (default: {OUT})")
     return parser.parse_args(arguments)
 
 
@@ -96,16 +101,16 @@ def run_headroom(options: argparse.Namespace, console: Console) -> int:
 
 def run_tune(options: argparse.Namespace, console: Console) -> int:
     from grid import TUNED
-    from tune import KNOBS, tune_all
+    from tune import KNOBS, PARTS, tune_all
 
-    names = tuple(options.only or ("controller", *KNOBS))
+    names = tuple(options.only or ("controller", "finalizer", *KNOBS))
     console.print(f"tuning {', '.join(names)} on {', '.join(TUNED_ON)}; writes {TUNED.name}", highlight=False)
     if options.dry_run:
         return 0
     tuned = json.loads(TUNED.read_text(encoding="utf-8")) if TUNED.is_file() else {}
     file = options.out / "quick_tuned.json" if options.quick else TUNED
     for part in tune_all(options.data, names, QUICK_QUESTIONS if options.quick else None, _log(console)):
-        tuned = {name: {**tuned.get(name, {}), **part.get(name, {})} for name in ("controller", "knobs", "trials")}
+        tuned = {name: {**tuned.get(name, {}), **part.get(name, {})} for name in PARTS}
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(tuned, indent=1) + "\n", encoding="utf-8")
     return 0
@@ -143,6 +148,15 @@ def run_simulate(options: argparse.Namespace, console: Console) -> int:
     return 1 if failures or differing else 0
 
 
+def run_page(options: argparse.Namespace, console: Console) -> int:
+    from page import write
+
+    file = options.out / "budget.html"
+    write(json.loads(options.result.read_text(encoding="utf-8")), file)
+    console.print(f"wrote {file}")
+    return 0
+
+
 def progress(console: Console) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return Progress(*columns, console=console, transient=True)
@@ -160,7 +174,7 @@ def _log(console: Console) -> Callable[[str], None]:
 def main() -> int:
     options, console = parse(), Console(width=140)
     start = time.perf_counter()
-    command = {"headroom": run_headroom, "tune": run_tune, "simulate": run_simulate}[options.command]
+    command = {"headroom": run_headroom, "tune": run_tune, "simulate": run_simulate, "page": run_page}[options.command]
     try:
         code = command(options, console)
     except (GainfulError, DataError) as error:

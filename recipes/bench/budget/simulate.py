@@ -2,20 +2,21 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from bootstrap import Estimate, headline
 from cells import Cell
+from finalizing import Repairs, repair
 from grid import BUDGETS, HEADLINE, Plan, all_cells, bench_of, commit, run_grid, run_one
 from methods import ABLATIONS, METHODS, VOI
 from noise import swept_noise
 from rich.console import Console
 from rich.progress import Progress
 from summary import Rows, audit_failures, figures, headlines, judge, scores
-from tables import bar_text, cell_table, headline_table, sweep_table
+from tables import bar_text, cell_table, finalizer_table, headline_table, sweep_table
 
 RATIO = "VOI, ratio"
 SWEPT_METHODS = ("one-shot RAG, k x B", "fixed-k", "spend-all", "BAVT-like", VOI)
@@ -56,6 +57,7 @@ def run(plan: Plan, choice: Choice, out: Path, processes: int, console: Console,
         "audit_failures": len(failures),
         **_tell(rows, choice, console),
     }
+    result["finalizer"] = _tell_finalizer(plan, rows, choice, console)
     if choice.ablations:
         result["ablations"] = _tell_ablations(rows, choice, console)
     if choice.sweep:
@@ -111,6 +113,21 @@ def _tell(rows: Rows, choice: Choice, console: Console) -> dict[str, Any]:
             "met": bar.verdicts,
         }
     return result
+
+
+def _tell_finalizer(plan: Plan, rows: Rows, choice: Choice, console: Console) -> dict[str, Any]:
+    """The second table: answers of the headline's budgets, all sets together, repaired where that is safe."""
+    counts = plan.tuned.get("finalizer", {})
+    found = {}
+    for method in choice.methods:
+        cells = [cell for cell in rows if cell.method == method and cell.budget in choice.headline]
+        parts = []
+        for cell in cells:
+            bench = bench_of(plan, cell.set)
+            parts.append(astuple(repair(rows[cell], bench.questions, bench.pool, counts)))
+        found[method] = Repairs(*map(sum, zip(*parts, strict=True)))
+    _print(console, f"the finalizer on for all; cases, fixed, broken when tuned: {counts}", finalizer_table(found))
+    return {method: asdict(one) for method, one in found.items()}
 
 
 def _tell_ablations(rows: Rows, choice: Choice, console: Console) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from bootstrap import Estimate
+from finalizing import Repairs
 from headroom import DEPTHS, Row
 from summary import LEAST_GAIN, Bar, Figures
 
@@ -76,6 +77,22 @@ def bar_text(bar: Bar) -> str:
             f"3. audit failures 0: {bar.audit_failures} {audit}",
         ]
     )
+
+
+def finalizer_table(found: Mapping[str, Repairs]) -> str:
+    """Mean F1 over all rows without and with it, and what it did."""
+    headers = ["method", "answers", "F1 without", "F1 with", "changed", "fixed", "broken"]
+    rows = [
+        [
+            name,
+            f"{one.rows:,}",
+            f"{one.before / one.rows:.3f}",
+            f"{one.after / one.rows:.3f}",
+            *map(str, (one.changed, one.fixed, one.broken)),
+        ]
+        for name, one in found.items()
+    ]
+    return markdown(headers, rows)
 
 
 def sweep_table(found: Mapping[str, Mapping[str, float]]) -> str:

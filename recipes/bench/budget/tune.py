@@ -16,12 +16,14 @@ import numpy as np
 from brain import Brain
 from cells import Bench, Cell, run_cell
 from data import TUNED_ON, load_set
+from finalizing import count
 from methods import METHODS, NEVER, VOI, controlled
 from noise import Noise, default_noise
 from pool import Pool
 
 from gainful.budget import ControllerConfig
 from gainful.budget.features import SUPPORT_FEATURES
+from gainful.budget.finalizer import CLASSES
 
 BUDGETS = ("1/100", "2/200", "2/300", "3/500")
 """The paper's; the headline is their mean."""
@@ -35,7 +37,7 @@ GRID: tuple[tuple[str, tuple[Any, ...]], ...] = (
     ("single_factor_below", (0.3, 0.0)),
     ("two_factor_below", (0.7, 1.0)),
     ("covered_from", (0.6, 0.8, 1.0)),
-    ("shadow_price", (0.15, 0.05, 0.30)),
+    ("shadow_price", (0.15, 0.02, 0.05, 0.30)),
     ("bridge_bonus", (0.10, 0.30)),
     ("min_utility", (0.02, 0.0)),
 )
@@ -55,6 +57,9 @@ KNOBS: dict[str, dict[str, tuple[Any, ...]]] = {
 NUM_QUESTIONS, NUM_FOR_AGENTS = 185, 80
 """Per set, from the first: as many as the smaller set has, and fewer where a run takes a real agent."""
 
+PARTS = ("controller", "finalizer", "knobs", "trials")
+"""Of `tuned.json`."""
+
 Score = Callable[[ControllerConfig], float]
 Log = Callable[[str], None]
 
@@ -67,7 +72,9 @@ def tune_all(data: Path, names: Sequence[str], number: int | None, on_step: Log)
     for name in names:
         most = NUM_FOR_AGENTS if KNOBS.get(name) is AGENT_KNOBS else NUM_QUESTIONS
         benches = [Bench.of(of, sets[of].questions[: number or most], pool) for of, pool in pools.items()]
-        if name == "controller":
+        if name == "finalizer":
+            yield {"finalizer": tune_finalizer(benches, noise)}
+        elif name == "controller":
             found = tune_controller(benches, noise, on_step)
             yield {"controller": found["controller"], "trials": {name: found["trials"]}}
         else:
@@ -90,6 +97,18 @@ def tune_controller(benches: Sequence[Bench], noise: Noise, on_step: Log) -> dic
 
     chosen, trials = constants(score, fitted)
     return {"controller": chosen, "trials": trials}
+
+
+def tune_finalizer(benches: Sequence[Bench], noise: Noise) -> dict[str, tuple[int, int, int]]:
+    """Cases, fixed and broken by class, over answers of plain loops."""
+    totals: Counter[tuple[str, int]] = Counter()
+    for bench in benches:
+        for knobs in ({"first": "question", "may_stop": may_stop, "shown": 50} for may_stop in (True, False)):
+            cell = Cell(bench.name, BUDGETS[-1], "spend-all", SEED)
+            rows = run_cell(bench, cell, METHODS[cell.method], noise, ControllerConfig(), knobs)
+            for name, numbers in count(rows, bench.questions, bench.pool).items():
+                totals.update({(name, place): number for place, number in enumerate(numbers)})
+    return {name: (totals[name, 0], totals[name, 1], totals[name, 2]) for name in CLASSES}
 
 
 def tune_baseline(
