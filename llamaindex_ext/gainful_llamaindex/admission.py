@@ -8,7 +8,8 @@ from llama_index.core.tools import ToolSelection
 
 from gainful.budget import Refusal
 from gainful_llamaindex.adapt import call_key, cut_calls
-from gainful_llamaindex.run_state import GuardRun, clock
+from gainful_llamaindex.run_state import clock
+from gainful_llamaindex.runs import GuardRun
 from gainful_llamaindex.steps import TOOL, tool_cost
 from gainful_llamaindex.tools import NOTICE
 

@@ -18,7 +18,8 @@ from gainful_llamaindex.adapt import question_of
 from gainful_llamaindex.asking import ask_for_more
 from gainful_llamaindex.building import make_searcher
 from gainful_llamaindex.events import BudgetedAgentOutput
-from gainful_llamaindex.run_state import SearchRun, clock, open_run, save_run, store_key
+from gainful_llamaindex.run_state import clock, open_run, save_run, store_key
+from gainful_llamaindex.runs import SearchRun
 from gainful_llamaindex.search_tool import SearchTool
 from gainful_llamaindex.searcher import ModelAction, Searcher
 from gainful_llamaindex.spans import budget_decision

@@ -7,7 +7,8 @@ from llama_index.core.workflow import HumanResponseEvent, InputRequiredEvent
 from gainful.budget import Cost
 from gainful.budget.actions import Decision
 from gainful.budget.controller import Controller
-from gainful_llamaindex.run_state import SearchRun, clock, save_run
+from gainful_llamaindex.run_state import clock, save_run
+from gainful_llamaindex.runs import SearchRun
 
 __all__ = ["ask_for_more", "exhausted_axis"]
 

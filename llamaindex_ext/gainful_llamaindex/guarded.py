@@ -16,7 +16,8 @@ from gainful_llamaindex.adapt import input_tokens_of, question_of, usage_of
 from gainful_llamaindex.admission import admit
 from gainful_llamaindex.events import BudgetedAgentOutput
 from gainful_llamaindex.last_words import fallback_text, keep_turn
-from gainful_llamaindex.run_state import GuardRun, clock, open_run, save_run
+from gainful_llamaindex.run_state import clock, open_run, save_run
+from gainful_llamaindex.runs import GuardRun
 from gainful_llamaindex.steps import TOOL, Step, next_step
 from gainful_llamaindex.telling import report_of, tell_charge, tell_exhausted
 from gainful_llamaindex.token_caps import capped, own_cap

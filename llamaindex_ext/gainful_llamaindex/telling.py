@@ -15,7 +15,8 @@ from gainful.budget.state import SearchState
 from gainful.budget.trace import StepRecord
 from gainful_llamaindex.errors import BudgetExceededError
 from gainful_llamaindex.events import BudgetEvent, DecisionEvent, EvidenceEvent, ExhaustedEvent, FinalizerEvent
-from gainful_llamaindex.run_state import GuardRun, SearchRun, clock, save_run
+from gainful_llamaindex.run_state import clock, save_run
+from gainful_llamaindex.runs import GuardRun, SearchRun
 
 if TYPE_CHECKING:
     from gainful_llamaindex.guards import GuardSettings

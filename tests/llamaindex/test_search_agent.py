@@ -29,7 +29,8 @@ from gainful_llamaindex import (
     UnsupportedLLMError,
     guard,
 )
-from gainful_llamaindex.run_state import BUDGET_KEY, SearchRun
+from gainful_llamaindex.run_state import BUDGET_KEY
+from gainful_llamaindex.runs import SearchRun
 from gainful_llamaindex.testing import Reply, ScriptedLLM
 
 QUESTION = "Where was the director of the film Velmar Crossing born?"
