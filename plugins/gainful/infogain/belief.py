@@ -1,7 +1,7 @@
 """What a policy believes: a distribution over answer classes, estimated from its own samples."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import fsum, log
 
 import numpy as np
@@ -16,11 +16,11 @@ __all__ = ["Belief", "belief", "exact_belief", "gini", "log_gold", "shannon"]
 _TOLERANCE = 1e-9
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Belief:
     """A distribution over K answer classes."""
 
-    p: FloatArray = field(repr=False)
+    p: FloatArray
     """[K] float64; sums to one."""
     labels: tuple[int, ...]
     """[R] class of each sample; empty for a distribution that was not estimated."""

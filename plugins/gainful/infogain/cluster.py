@@ -21,12 +21,19 @@ class JudgeGaveNothingError(Exception):
         self.missing = missing
 
 
-def passes(values: Sequence[Value], threshold: float) -> list[bool]:
-    """Which values are above the threshold; `JudgeGaveNothingError` if one is missing."""
+def known(values: Sequence[Value]) -> list[float]:
+    """The values as numbers; `JudgeGaveNothingError` if one is missing."""
+    numbers = []
     for value in values:
         if isinstance(value, Missing):
             raise JudgeGaveNothingError(value)
-    return [value > threshold for value in values]  # type: ignore[operator]
+        numbers.append(value)
+    return numbers
+
+
+def passes(values: Sequence[Value], threshold: float) -> list[bool]:
+    """Which values are above the threshold; `JudgeGaveNothingError` if one is missing."""
+    return [value > threshold for value in known(values)]
 
 
 def clusters_of(

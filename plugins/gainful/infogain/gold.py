@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from gainful.infogain.cluster import JudgeGaveNothingError, passes
+from gainful.infogain.cluster import JudgeGaveNothingError, known, passes
 from gainful.infogain.types import AnswerSample, Asking, FloatArray, Missing, Pair, distinct
 from gainful.infogain.weights import weighted_mean
 
@@ -70,9 +70,7 @@ def _soft(answers: Sequence[str], gold: Sequence[str], direction: Direction) -> 
 
 
 def _probabilities(pairs: Sequence[Pair]) -> Asking[FloatArray]:
-    values = yield pairs
-    passes(values, 0.0)
-    return np.array(values, dtype=np.float64)
+    return np.array(known((yield pairs)), dtype=np.float64)
 
 
 def _hard(

@@ -141,14 +141,16 @@ def unmarked(value: float | MissingMark) -> Value:
 RecordT = TypeVar("RecordT", bound=Record)
 
 
-def read_lines(path: Path, file: BinaryIO, record: type[RecordT]) -> Iterator[tuple[int, RecordT]]:
-    """Line number, from 1, and record; one line is in memory at a time. Blank lines are passed over.
+def read_lines(
+    path: Path, file: BinaryIO, record: type[RecordT], *, end: int | None = None
+) -> Iterator[tuple[int, RecordT]]:
+    """Line number, from 1, and record, up to byte `end`; one line is in memory at a time. Blank lines are passed over.
 
     Raises:
         InputError: A line is too long or no such record; names the file, the line and what is wrong.
     """
     number = 0
-    while line := file.readline(MAX_LINE_BYTES + 1):
+    while (end is None or file.tell() < end) and (line := file.readline(MAX_LINE_BYTES + 1)):
         number += 1
         if len(line) > MAX_LINE_BYTES:
             raise InputError(

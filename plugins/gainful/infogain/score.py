@@ -33,6 +33,8 @@ __all__ = ["MissingUnderFailError", "Scored", "score_file", "score_trajectories"
 BATCH = 256
 """Trajectories whose pairs go to the judge together; it does not change any value (ours)."""
 
+_ROW_START = b'{"id":"'
+
 OnMissing = Literal["keep", "fail"]
 Samples = Sequence[AnswerSample] | Missing
 
@@ -62,7 +64,7 @@ def score_trajectories(
     Raises:
         InputError: A trajectory has no beliefs and there is no probe to measure them.
     """
-    samples = [_samples(trajectory, options, probe) for trajectory in trajectories]
+    samples = _recorded(trajectories) if probe is None else asyncio.run(_drawn(trajectories, options, probe))
     inquiries = [
         Inquiry(trajectory.question, _readings(trajectory, drawn, options), options.judge.exact_shortcut)
         for trajectory, drawn in zip(trajectories, samples, strict=True)
@@ -135,29 +137,33 @@ def _checked(path: Path, lines: BinaryIO, *, can_probe: bool) -> Iterator[Trajec
 
 
 def _finished(target: Path, config_hash: str) -> set[str]:
-    """Ids of the rows that are there already, after a line that was cut at the end is taken off."""
+    """Ids of the rows that are there already; a row that was cut is taken off, anything else is left as it is."""
     if not target.exists():
         return set()
-    _drop_cut_line(target)
     ids = set()
-    with target.open("rb") as rows:
-        for number, row in read_lines(target, rows, ScoredRow):
+    with target.open("r+b") as rows:
+        end, rest = _last_line_end(rows)
+        for number, row in read_lines(target, rows, ScoredRow, end=end):
             if row.config_hash != config_hash:
                 raise ConfigError(
                     f"{target}, line {number}: was written with other options ({row.config_hash}, now {config_hash}); "
                     "write to another file, or repeat the options"
                 )
             ids.add(row.id)
+        if rest != _ROW_START[: len(rest)]:
+            raise InputError(f"{target}: must be new, or hold rows of an earlier run, but its last line is none")
+        rows.truncate(end)
     return ids
 
 
-def _drop_cut_line(target: Path) -> None:
-    with target.open("r+b") as rows:
-        end = rows.seek(0, os.SEEK_END)
-        rows.seek(max(0, end - MAX_LINE_BYTES))
-        tail = rows.read(MAX_LINE_BYTES)
-        if not tail.endswith(b"\n"):
-            rows.truncate(end - len(tail) + tail.rfind(b"\n") + 1)
+def _last_line_end(rows: BinaryIO) -> tuple[int, bytes]:
+    """Where the last whole line ends, and how the cut one after it begins; leaves the file at its start."""
+    size = rows.seek(0, os.SEEK_END)
+    tail_start = rows.seek(max(0, size - MAX_LINE_BYTES))
+    tail = rows.read(MAX_LINE_BYTES)
+    end = tail_start + tail.rfind(b"\n") + 1
+    rows.seek(0)
+    return end, tail[end - tail_start :][: len(_ROW_START)]
 
 
 def _refuse_missing(row: ScoredRow) -> None:
@@ -166,26 +172,39 @@ def _refuse_missing(row: ScoredRow) -> None:
             raise MissingUnderFailError(f"trajectory {row.id!r}: the gain of turn {turn} is missing: {gain.missing}")
 
 
-def _samples(trajectory: Trajectory, options: GainOptions, probe: CompletionsProbe | None) -> tuple[Samples, ...]:
-    """Samples of each belief [K + 1], from the file or from the probe."""
-    if trajectory.beliefs is not None:
-        return tuple(_recorded(belief) for belief in trajectory.beliefs)
-    if probe is None:
-        raise InputError(f"trajectory {trajectory.id!r}: has no beliefs; add them, or let --probe-url measure them")
-    return tuple(asyncio.run(_probed(trajectory, options, probe)))
+def _recorded(trajectories: Sequence[Trajectory]) -> list[tuple[Samples, ...]]:
+    """Samples of each belief [K + 1] of each trajectory, from the file."""
+    for trajectory in trajectories:
+        if trajectory.beliefs is None:
+            raise InputError(f"trajectory {trajectory.id!r}: has no beliefs; add them, or let a probe measure them")
+    return [_of_records(trajectory.beliefs or ()) for trajectory in trajectories]
 
 
-def _recorded(belief: BeliefRecord | None) -> Samples:
-    return Missing("probe_failed", "not measured") if belief is None else belief.samples
+def _of_records(records: Sequence[BeliefRecord | None]) -> tuple[Samples, ...]:
+    return tuple(Missing("probe_failed", "not measured") if record is None else record.samples for record in records)
 
 
-async def _probed(trajectory: Trajectory, options: GainOptions, probe: CompletionsProbe) -> list[Samples]:
-    documents = [document for turn in trajectory.turns for document in turn.documents]
-    seen = [0]
-    for turn in trajectory.turns:
-        seen.append(seen[-1] + len(turn.documents))
-    prompts = [evidence_prompt(trajectory.question, documents[:count]) for count in seen]
-    return await asyncio.gather(*(probe.sample(prompt, options.samples, options.seed) for prompt in prompts))
+async def _drawn(
+    trajectories: Sequence[Trajectory], options: GainOptions, probe: CompletionsProbe
+) -> list[tuple[Samples, ...]]:
+    """Like `_recorded`; what is not in the file is probed, all at the same time."""
+
+    async def one(trajectory: Trajectory) -> tuple[Samples, ...]:
+        if trajectory.beliefs is not None:
+            return _of_records(trajectory.beliefs)
+        prompts = _prompts(trajectory)
+        return tuple(await asyncio.gather(*(probe.sample(p, options.samples, options.seed) for p in prompts)))
+
+    return await asyncio.gather(*map(one, trajectories))
+
+
+def _prompts(trajectory: Trajectory) -> list[str]:
+    """Question and evidence before any turn, and after each."""
+    turns = trajectory.turns
+    return [
+        evidence_prompt(trajectory.question, [text for turn in turns[:count] for text in turn.documents])
+        for count in range(len(turns) + 1)
+    ]
 
 
 def _readings(trajectory: Trajectory, samples: Sequence[Samples], options: GainOptions) -> Asking[tuple[Reading, ...]]:

@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from math import fsum
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +17,16 @@ class _Mean:
     """Of known values; None without one."""
 
     def __init__(self) -> None:
-        self.values: list[float] = []
+        self.num_known = 0
+        self._sum = 0.0
 
     def add(self, value: float | MissingMark) -> None:
         if not isinstance(value, MissingMark):
-            self.values.append(value)
+            self.num_known += 1
+            self._sum += value
 
     def __call__(self) -> float | None:
-        return fsum(self.values) / len(self.values) if self.values else None
+        return self._sum / self.num_known if self.num_known else None
 
 
 def summarize(target: Path) -> dict[str, Any]:
@@ -41,6 +42,7 @@ def summarize(target: Path) -> dict[str, Any]:
     with target.open("rb") as lines:
         for _, row in read_lines(target, lines, ScoredRow):
             use.update(_counts(row))
+            use["turns"] = max(use["turns"], len(row.gains))
             missing.update(row.missing())
             totals.add(row.total)
             rewards.add(row.reward)
@@ -48,14 +50,13 @@ def summarize(target: Path) -> dict[str, Any]:
                 gains.add(gain)
                 if turn < _TURNS:
                     by_turn[turn].add(gain)
-    num_negative = sum(gain < 0 for gain in gains.values)
     num_gains = use["gains"]
     return {
         "trajectories": use["rows"],
         "gains": num_gains,
         "gain_mean": gains(),
-        "gain_mean_by_turn": [mean() for mean in by_turn if mean.values],
-        "negative_rate": num_negative / len(gains.values) if gains.values else None,
+        "gain_mean_by_turn": [mean() for mean in by_turn[: use["turns"]]],
+        "negative_rate": use["negative"] / gains.num_known if gains.num_known else None,
         "total_mean": totals(),
         "reward_mean": rewards(),
         "missing_rate": sum(missing.values()) / num_gains if num_gains else 0.0,
@@ -72,6 +73,7 @@ def _counts(row: ScoredRow) -> dict[str, int]:
     return {
         "rows": 1,
         "gains": len(row.gains),
+        "negative": sum(not isinstance(gain, MissingMark) and gain < 0 for gain in row.gains),
         "smoothed": sum(belief.gold_mass in (0.0, 1.0) for belief in known) if row.kind == "log" else 0,
         "forwards": row.judge.forwards,
         "cache_hits": row.judge.cache_hits,

@@ -9,7 +9,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from math import log
 
 import pytest
+from typer.testing import CliRunner
 
+from gainful.cli import app
 from gainful.errors import ConfigError
 from gainful.infogain import AnswerSample, JudgeOptions, Missing, make_judge, read_options
 from gainful.infogain import endpoint as endpoint_module
@@ -278,6 +280,24 @@ def test_a_probe_that_takes_too_long_says_so(server):
     server.script = [lambda handler, body: (done.wait(5), (200, {}))[1]]
     assert sample(server, timeout_s=0.1).reason == "probe_timeout"
     done.set()
+
+
+def test_beliefs_that_are_not_in_the_file_are_probed_before_and_after_each_search(server, tmp_path):
+    server.script = [lambda handler, body: (200, completions(*["Paris" if "found" in body["prompt"] else "Lyon"] * 2))]
+    record = {"id": "t", "question": "where?", "gold": ["Paris"], "outcome": 0.0}
+    turns = [{"query": "policy's words", "documents": [text]} for text in ("nothing", "found it")]
+    (tmp_path / "in").write_text(json.dumps(record | {"turns": turns}) + "\n")
+    call = ["score", "--in", tmp_path / "in", "--out", tmp_path / "out", "--probe-url", server.url, "--model", "m"]
+    done = CliRunner().invoke(app, [*map(str, call), "--set", "samples=2"])
+    assert done.exit_code == 0, done.output
+    assert json.loads((tmp_path / "out").read_text())["gains"] == [0.0, 1.0]
+    prompts = sorted((body["prompt"] for _, body, _ in server.requests), key=len)
+    assert prompts == [
+        "Question: where?\nThe answer is <answer>",
+        "Doc 1: nothing\nQuestion: where?\nThe answer is <answer>",
+        "Doc 1: nothing\nDoc 2: found it\nQuestion: where?\nThe answer is <answer>",
+    ]
+    assert not any("policy" in prompt for prompt in prompts)
 
 
 def test_a_probe_needs_an_address():

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 
 import pytest
 
@@ -146,6 +147,28 @@ def test_asynchronous_readings_equal_the_others_and_share_batches(stub):
     assert [(r.gold_mass, r.belief.labels) for r in found] == [(r.gold_mass, r.belief.labels) for r in alone]
     asked = judge.judge.asked
     assert len(asked) == len(set(asked))
+
+
+def test_what_comes_while_a_batch_is_running_goes_into_the_next_one_together(stub):
+    judge, batches, queued = SharedJudge(stub(lambda a, b: True)), [], threading.Event()
+
+    def entail_many(asks):
+        batches.append(len(asks))
+        queued.wait(5)
+        return [1.0] * len(asks)
+
+    judge.judge.entail_many = entail_many
+
+    async def together():
+        calls = [asyncio.create_task(judge.aentail("q", [("a", "x")]))]
+        await asyncio.sleep(0)
+        calls += [asyncio.create_task(judge.aentail("q", [(text, "x")])) for text in "bcd"]
+        await asyncio.sleep(0)
+        queued.set()
+        return await asyncio.gather(*calls)
+
+    assert asyncio.run(together()) == [[1.0]] * 4
+    assert batches == [1, 3]
 
 
 def test_a_judge_that_raises_raises_for_all_that_wait(stub):

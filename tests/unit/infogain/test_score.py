@@ -301,6 +301,14 @@ def test_an_id_that_comes_twice_is_refused_with_both_lines(files):
         score(files, trajectory("same"), trajectory("other"), trajectory("same"))
 
 
+@pytest.mark.parametrize("notes", ["my notes", "one line\nand another", '{"id": "t1"}', '{"meta'])
+def test_a_file_that_holds_something_else_is_left_as_it_is(files, notes):
+    files[1].write_text(notes)
+    with pytest.raises(InputError, match=r"out\.jsonl"):
+        score(files, trajectory())
+    assert files[1].read_text() == notes
+
+
 def test_rows_that_are_none_are_refused(files):
     files[1].write_text('{"id": "t1"}\n')
     with pytest.raises(InputError, match=r"out\.jsonl, line 1: kind: field required \(and 7 more\)"):
