@@ -54,8 +54,9 @@ class Clause:
     interval: Interval
     met: bool
 
-    def __str__(self) -> str:
-        return f"{'met' if self.met else 'missed'}: {self.text}: {signed(self.interval)}"
+    @property
+    def verdict(self) -> str:
+        return "met" if self.met else "missed"
 
 
 def figures(arm: Arm, bootstrap: Bootstrap) -> dict[str, Interval]:

@@ -20,8 +20,9 @@ from tuning import CRITERION
 
 HEADERS = (
     *("method", "pass@1", "pass@256", "pass@256 - GRPO", "pass@256 - base"),
-    *("pass@16", "distinct right", "entropy", "all wrong", "net advantage"),
+    *("pass@16", "distinct right", "distinct - GRPO", "entropy", "all wrong", "net advantage"),
 )
+_OF_TRAINING = ("all_wrong_share", "net_advantage")
 _BEGIN, _END = "<!-- table: begin -->", "<!-- table: end -->"
 
 
@@ -32,7 +33,7 @@ def write(compared: Sequence[Comparison], settings: Settings, options: argparse.
     lines = rows(summary)
     for columns in (slice(1, 5), slice(5, None)):
         console.print(as_rich(lines, columns, settings.family))
-    for clause in summary["verdict"]:
+    for clause in clauses(summary):
         console.print(clause, highlight=False, markup=False)
     text = as_markdown(lines, summary)
     (options.out / "table.md").write_text(text)
@@ -63,7 +64,10 @@ def summarise(
         "settings_hash": digest(settings.model_dump()),
         "tuned_hash": digest(json.loads(options.tuned.read_text())),
         "criterion": CRITERION,
-        "verdict": [str(clause) for clause in verdict(agpo, grpo, base, bootstrap)],
+        "verdict": [
+            {"clause": clause.text, "verdict": clause.verdict, "measured": signed(clause.interval)}
+            for clause in verdict(agpo, grpo, base, bootstrap)
+        ],
         "arms": {
             arm.key: {
                 "label": arm.label,
@@ -73,6 +77,7 @@ def summarise(
                 "pass@256 - grpo": _round(difference(arm, grpo, 256, bootstrap)),
                 "pass@256 - base": _round(difference(arm, base, 256, bootstrap)),
                 "pass@1 - grpo": _round(difference(arm, grpo, 1, bootstrap)),
+                "distinct - grpo": _round(bootstrap.interval(arm.distinct() - grpo.distinct())),
             }
             for arm, comparison in zip(arms, compared, strict=True)
         },
@@ -97,13 +102,21 @@ def rows(summary: dict[str, Any]) -> list[tuple[str, ...]]:
 
 def _row(arm: dict[str, Any]) -> tuple[str, ...]:
     known = arm["figures"]
-    passes = {k: str(Interval(*known[f"pass@{k}"])) for k in (1, 16, 256)}
+    passes = [str(Interval(*known[f"pass@{k}"])) for k in (1, 256)]
     gaps = [signed(Interval(*arm[f"pass@256 - {other}"])) for other in ("grpo", "base")]
-    others = [
-        f"{known[name][0]:.{digits}f}" if name in known else ""
-        for name, digits in (("distinct", 2), ("entropy", 2), ("all_wrong_share", 3), ("net_advantage", 3))
-    ]
-    return (arm["label"], passes[1], passes[256], *gaps, passes[16], *others)
+    distinct_gap = "{:+.2f} [{:+.2f}, {:+.2f}]".format(*arm["distinct - grpo"])
+    middle = (_mean(known, "pass@16", 3), _mean(known, "distinct", 2), distinct_gap, _mean(known, "entropy", 2))
+    return (arm["label"], *passes, *gaps, *middle, *(_mean(known, name, 3) for name in _OF_TRAINING))
+
+
+def _mean(known: dict[str, list[float]], name: str, num_digits: int) -> str:
+    """Empty for a figure that a base does not have."""
+    return f"{known[name][0]:.{num_digits}f}" if name in known else ""
+
+
+def clauses(summary: dict[str, Any]) -> list[str]:
+    """The claim about AGPO, clause by clause."""
+    return ["{verdict}: {clause}; measured {measured}".format(**clause) for clause in summary["verdict"]]
 
 
 def as_rich(lines: Sequence[tuple[str, ...]], columns: slice, family: str) -> Table:
@@ -121,7 +134,7 @@ def as_markdown(lines: Sequence[tuple[str, ...]], summary: dict[str, Any]) -> st
     """The table, the settings of each method and the verdict."""
     table = [HEADERS, ("---", *["---:"] * (len(HEADERS) - 1)), *lines]
     parts = ["\n".join(f"| {' | '.join(line)} |" for line in table)]
-    parts.append("\n".join(f"- {clause}" for clause in summary["verdict"]))
+    parts.append("\n".join(f"- {clause}" for clause in clauses(summary)))
     tuned = [f"{a['label']}: {a['settings']}" for a in summary["arms"].values() if a["settings"] and not a["is_sweep"]]
     parts.append("As tuned. " + "; ".join(tuned) + ".")
     parts.append(f"Settings {summary['settings_hash']}, tuned values {summary['tuned_hash']}, {_origin(summary)}.")

@@ -8,7 +8,7 @@ from typing import Any
 from analysis import Arm
 from evaluate import KS
 from report.charts import Line, Range, heat_map, line_chart, range_chart
-from report.page import Cell, Chart, Code, Figures, Section, Table, Text, write_page
+from report.page import Cell, Chart, Code, Figures, Section, Table, write_page
 
 SMOOTHING_STEPS = 9
 COLORS = {"base": "#8a8f98", "grpo": "#d07a1c", "agpo": "#2f80e0", "nsr": "#2a9d6f", "psr": "#b5487d"}
@@ -27,9 +27,10 @@ def write(file: Path, arms: Sequence[Arm], summary: dict[str, Any], lines: Rows,
             "same prompts and with equally many samples, it was trained with each method."
         ),
         blocks=(
-            Text("The claim under test, clause by clause. " + ". ".join(summary["verdict"]) + "."),
-            Table(tuple(headers), tuple(tuple(map(Cell, line)) for line in lines), _caption(summary)),
+            _verdict(summary),
+            _table(lines, headers, slice(1, 5), "Differences are paired by seed and problem."),
             Figures((_pass_chart(summary), *_range_charts(summary), *_sweep_charts(summary))),
+            _table(lines, headers, slice(5, None), _caption(summary)),
         ),
     )
     training = Section(
@@ -45,14 +46,24 @@ def write(file: Path, arms: Sequence[Arm], summary: dict[str, Any], lines: Rows,
     write_page(file, "gainful: the boundary laboratory", [result, training, answers])
 
 
+def _verdict(summary: dict[str, Any]) -> Table:
+    rows = tuple(tuple(map(Cell, clause.values())) for clause in summary["verdict"])
+    return Table(("the claim about AGPO", "verdict", "measured"), rows, "The first three judge the mean.")
+
+
+def _table(lines: Rows, headers: Sequence[str], columns: slice, caption: str) -> Table:
+    """The method and some of the columns."""
+    rows = tuple(tuple(map(Cell, (line[0], *line[columns]))) for line in lines)
+    return Table((headers[0], *headers[columns]), rows, caption)
+
+
 def _caption(summary: dict[str, Any]) -> str:
     evaluate, seeds = summary["settings"]["evaluate"], summary["settings"]["seeds"]
     return (
-        f"Means over {len(seeds)} seeds and {evaluate['num_problems']} held-out problems per seed, with 95 % intervals "
-        "of a bootstrap over seeds and over problems within seeds; differences are paired. Distinct right: different "
-        f"right answers among {evaluate['num_samples']} samples. Entropy: nats per token, held-out problems. All "
-        "wrong: share of training groups without a right answer; net advantage: mean over responses; both are means "
-        "over the training."
+        f"Both tables: means over {len(seeds)} seeds and {evaluate['num_problems']} held-out problems per seed; 95 % "
+        "intervals of a bootstrap over seeds and over problems within seeds. Distinct right: different right answers "
+        f"among {evaluate['num_samples']} samples. Entropy: nats per token. All wrong: share of training groups "
+        "without a right answer; net advantage: mean over responses; both are means over the training."
     )
 
 
@@ -84,13 +95,15 @@ def _range_charts(summary: dict[str, Any]) -> tuple[Chart, ...]:
         ]
         svg = range_chart(f"All methods at {k}", ranges, x_label=f"pass@{k}", mark=ranges[0].mean)
         charts.append(Chart(svg, f"pass@{k} of all methods", "Dotted: the base."))
-    gaps = [
-        Range(arm["label"], *arm["pass@256 - grpo"], color=COLORS.get(key, OTHER_COLOR))
-        for key, arm in arms.items()
-        if key not in ("base", "grpo")
-    ]
-    svg = range_chart("Difference to GRPO", gaps, x_label="pass@256 minus that of GRPO", mark=0.0)
-    return (*charts, Chart(svg, "pass@256 against GRPO", "Paired by seed and problem; right of the line is better."))
+    for figure, title in (("pass@256", "pass@256"), ("distinct", "Different right answers")):
+        gaps = [
+            Range(arm["label"], *arm[f"{figure} - grpo"], color=COLORS.get(key, OTHER_COLOR))
+            for key, arm in arms.items()
+            if key not in ("base", "grpo")
+        ]
+        svg = range_chart(f"{figure} against GRPO", gaps, x_label=f"{title} minus GRPO's", mark=0.0)
+        charts.append(Chart(svg, f"{title} against GRPO", "Paired; right of the line is more than GRPO."))
+    return tuple(charts)
 
 
 def _sweep_charts(summary: dict[str, Any]) -> tuple[Chart, ...]:
