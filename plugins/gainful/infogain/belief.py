@@ -92,6 +92,8 @@ def gini(belief: Belief) -> float:
 
 def log_gold(mass: float, n: int) -> float:
     """- ln((n m + 0.5) / (n + 1)): finite at m = 0 too, so a gain lies within +-ln(2n + 1). The smoothing is ours."""
+    if n < 1:
+        raise InputError(f"log_gold: needs the number of samples, at least 1, got {n}")
     return -log((n * mass + 0.5) / (n + 1))
 
 

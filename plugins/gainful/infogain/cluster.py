@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from typing import Literal
 
-from gainful.infogain.types import AnswerSample, Asking, Missing, Pair, Value, distinct
+from gainful.infogain.types import AnswerSample, Asking, Missing, Pair, Value, check_choice, distinct
 
 __all__ = ["Linkage", "clusters_of"]
 
@@ -60,6 +60,7 @@ def clusters_of(
 
     Source: dl-m9/InfoReasoner for `components`; `complete` as the default is ours.
     """
+    check_choice("linkage", linkage, Linkage)
     weight = answer_weights or Counter(sample.answer for sample in samples)
     answers = sorted(distinct(samples)[0], key=lambda answer: (-weight[answer], answer))
     group = _complete if linkage == "complete" else _components

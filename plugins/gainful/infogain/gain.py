@@ -8,7 +8,7 @@ from typing import Literal
 
 from gainful.errors import InputError, ShapeError
 from gainful.infogain.belief import Belief, gini, log_gold, shannon
-from gainful.infogain.types import Missing, Value
+from gainful.infogain.types import Missing, Value, check_choice
 
 __all__ = [
     "GOLD_KINDS",
@@ -40,6 +40,7 @@ class Reading:
     gold_logprob: Value
     """Mean ln p of the tokens of the likeliest gold alias, at most 0."""
     num_samples: int = 0
+    """R, which the smoothing of `log` needs."""
 
 
 def uncertainty(
@@ -58,10 +59,15 @@ def uncertainty(
     Returns:
         U; `Missing` where what the kind needs is missing.
 
+    Raises:
+        ConfigError: Unknown kind.
+        InputError: Kind `log` for a reading that does not say how many samples it had.
+
     Source: `mass` is the served score of dl-m9/InfoReasoner, which is Delta-SePer (arXiv 2503.01478); `shannon` and
     `log` are the forms of its project page, on semantic entropy; `likelihood` is IGPO's (arXiv 2510.14967). Smoothing
     and corrections are ours.
     """
+    check_choice("kind", kind, Kind)
     if kind in ("shannon", "gini"):
         return _of_belief(kind, reading.belief, miller_madow)
     if kind == "likelihood":
@@ -72,7 +78,7 @@ def uncertainty(
     mass = reading.gold_mass
     if isinstance(mass, Missing):
         return mass
-    return log_gold(mass, reading.num_samples) if kind == "log" else -mass
+    return -mass if kind == "mass" else log_gold(mass, reading.num_samples)
 
 
 def _of_belief(kind: Kind, belief: Belief | Missing, miller_madow: bool) -> Value:

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 
 from gainful.infogain.cluster import JudgeGaveNothingError, known, passes
-from gainful.infogain.types import AnswerSample, Asking, FloatArray, Missing, Pair, distinct
+from gainful.infogain.types import AnswerSample, Asking, FloatArray, Missing, Pair, check_choice, distinct
 from gainful.infogain.weights import weighted_mean
 
 __all__ = ["Aliases", "Direction", "gold_mass_of"]
@@ -42,6 +42,8 @@ def gold_mass_of(
     Source: dl-m9/InfoReasoner's served score is `soft`, `either`, `max`. Differs from it by default: a vague answer
     that follows from the gold answer, and does not imply it, is no match; samples that match different aliases add up.
     """
+    check_choice("direction", direction, Direction)
+    check_choice("aliases", aliases, Aliases)
     named = [alias.strip() for alias in gold if alias.strip()]
     if not named:
         return Missing("no_gold", "no gold alias that is not blank")

@@ -5,16 +5,27 @@ Shape letters: R samples of one belief, D distinct answers among them, K answer 
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal, NoReturn, TypeAlias, TypeVar, get_args
+from typing import Annotated, Any, Literal, NoReturn, TypeAlias, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass as checked_dataclass
 
-from gainful.errors import InputError
+from gainful.errors import ConfigError, InputError, did_you_mean
 
-__all__ = ["MAX_TEXT_CHARS", "AnswerSample", "Asking", "FloatArray", "Missing", "Pair", "Reason", "Value", "distinct"]
+__all__ = [
+    "MAX_TEXT_CHARS",
+    "AnswerSample",
+    "Asking",
+    "FloatArray",
+    "Missing",
+    "Pair",
+    "Reason",
+    "Value",
+    "check_choice",
+    "distinct",
+]
 
 MAX_TEXT_CHARS = 10_000
 """Of one answer. Ours: probes write a few dozen tokens."""
@@ -73,6 +84,17 @@ class AnswerSample:
     def answer(self) -> str:
         """The text without white space around it; empty if there is no answer."""
         return self.text.strip()
+
+
+def check_choice(what: str, value: str, choices: Any) -> None:
+    """Refuse a name that is not in a `Literal`: nothing may fall through to another rule.
+
+    Raises:
+        ConfigError: Names the nearest known one.
+    """
+    known = get_args(choices)
+    if value not in known:
+        raise ConfigError(f"unknown {what} {value!r}{did_you_mean(str(value), known)}; known: {', '.join(known)}")
 
 
 Pair: TypeAlias = tuple[str, str]

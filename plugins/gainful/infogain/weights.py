@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from gainful.errors import ShapeError
-from gainful.infogain.types import AnswerSample, FloatArray, Missing, distinct
+from gainful.infogain.types import AnswerSample, FloatArray, Missing, check_choice, distinct
 
 __all__ = ["Scheme", "is_uniform", "weighted_mean", "weights"]
 
@@ -27,6 +27,7 @@ def weights(samples: Sequence[AnswerSample], scheme: Scheme = "uniform") -> Floa
     Source: dl-m9/InfoReasoner for `mean_logprob`. Differs from it: `uniform` is the default. Where samples of one
     answer disagree on ln p, which only tokenisation can cause, `unique_logprob` takes the largest (ours).
     """
+    check_choice("weights", scheme, Scheme)
     if not samples:
         return Missing("probe_empty", "no samples")
     if scheme == "uniform":

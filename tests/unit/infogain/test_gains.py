@@ -5,15 +5,18 @@ import math
 import numpy as np
 import pytest
 
-from gainful.errors import InputError, ShapeError
+from gainful.errors import ConfigError, InputError, ShapeError
 from gainful.infogain import (
     AnswerSample,
     Missing,
+    NormalizedMatchJudge,
     Reading,
     belief,
+    clusters,
     exact_belief,
     fixed_baseline_gains,
     gini,
+    gold_mass,
     shannon,
     trajectory_reward,
     turn_gains,
@@ -107,6 +110,24 @@ def test_each_kind_needs_only_its_own_measurement():
         ("likelihood", Reading(known, 0.5, GONE)),
     ):
         assert uncertainty(kind, reading) is GONE
+
+
+def test_names_that_are_not_known_never_fall_through_to_another_rule():
+    samples, reading, judge = [AnswerSample("a", -1.0, 1)], Reading(GONE, 0.5, GONE, 4), NormalizedMatchJudge()
+    for call, message in (
+        (lambda: uncertainty("entropy", reading), "unknown kind 'entropy'"),
+        (lambda: weights(samples, "unifrom"), "unknown weights 'unifrom'; did you mean 'uniform'"),
+        (lambda: clusters(samples, judge, "q", "single"), "unknown linkage 'single'"),
+        (lambda: gold_mass(samples, np.ones(1), judge, "q", ["a"], direction="backward"), "unknown direction"),
+        (lambda: gold_mass(samples, np.ones(1), judge, "q", ["a"], aliases="all"), "unknown aliases 'all'"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            call()
+
+
+def test_the_logarithm_needs_to_know_how_many_samples_there_were():
+    with pytest.raises(InputError, match="needs the number of samples"):
+        uncertainty("log", Reading(GONE, 0.5, GONE))
 
 
 @pytest.mark.parametrize("n", [2, 10, 64])
