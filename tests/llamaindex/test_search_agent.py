@@ -192,6 +192,16 @@ def test_documents_are_searched_by_the_embedded_retriever(nodes, planner):
     assert str(run(agent)) == "Tarnholm"
 
 
+def test_an_index_is_searched_through_its_own_retriever_and_the_model_comes_from_settings(nodes, planner, monkeypatch):
+    from llama_index.core import MockEmbedding, Settings, VectorStoreIndex
+
+    monkeypatch.setattr(Settings, "_llm", planner())
+    index = VectorStoreIndex(nodes, embed_model=MockEmbedding(embed_dim=4))
+    out = run(BudgetedSearchAgent.from_defaults(index=index, budget="1/100", k=3))
+    assert len(out.report.evidence) == 3
+    assert len(Settings.llm.calls) == 1
+
+
 def test_sync_calls_work_inside_and_outside_a_running_loop(agent_of):
     agent = agent_of(budget="1/100")
     assert str(agent.run_sync(QUESTION)) == "Tarnholm"
