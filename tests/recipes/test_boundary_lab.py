@@ -155,6 +155,35 @@ answer = {name: advantages(name, {}, rewards, mask, ids)[:2, 0].tolist() for nam
     assert found["rloo"] == pytest.approx([-0.428571, 0.714286], abs=2e-6)
 
 
+def test_expected_updates_differ_by_factors_only(ask_recipe):
+    code = """
+import torch
+from itertools import product
+from methods import advantages
+chance, right = torch.tensor([0.5, 0.3, 0.2]).double(), torch.tensor([0.0, 1.0, 1.0])
+groups = torch.tensor(list(product(range(3), repeat=3)))  # all 27 groups of three answers
+ids, ones = torch.arange(27).repeat_interleave(3), torch.ones(81, 1)
+weight = chance[groups].prod(dim=1)[:, None, None] / 3
+score = torch.eye(3).double()[groups] - chance  # gradient of log-probability by the logits
+
+def expected(name, options):
+    found = advantages(name, options, right[groups].flatten(), ones, ids).view(27, 3, 1)
+    return (weight * found * score).sum(dim=(0, 1))
+
+soft = {"delta": 1.0, "negative_reward": 0.0}
+answer = {name: expected(name, {}).tolist() for name in ("psr", "nsr", "w_reinforce", "dr_grpo", "rloo", "agpo")}
+answer["agpo without R"] = expected("agpo", soft).tolist()
+"""
+    found = ask_recipe(NAME, code)
+    # gradient of the success rate 0.5: chance * (right - 0.5)
+    gradient = [-0.25, 0.15, 0.1]
+    factors = {"psr": 1, "nsr": 1, "w_reinforce": 1.1, "rloo": 1, "dr_grpo": 2 / 3}
+    for name, factor in factors.items():
+        assert found[name] == pytest.approx([factor * part for part in gradient], abs=1e-6)
+    gap = [full - soft for full, soft in zip(found["agpo"], found["agpo without R"], strict=True)]
+    assert gap == pytest.approx(gradient, abs=1e-6)
+
+
 def test_intervals_are_paired_and_hold_the_mean(ask_recipe):
     code = """
 import numpy as np
