@@ -54,7 +54,7 @@ def _paid(run: GuardRun, call: ToolSelection) -> ToolSelection:
     if isinstance(reservation, Refusal):
         return _notice(call, f"the budget does not allow it ({reservation}); answer from what you have")
     run.open_tools[call.tool_id] = reservation.id
-    run.begun[call.tool_id] = now
+    run.begun[call.tool_id] = run.ledger.read_clock(now)
     run.keys[call.tool_id] = key = call_key(call)
     run.asked.setdefault(key, "")
     return call

@@ -123,8 +123,11 @@ class BudgetedSearchAgent(BaseWorkflowAgent):
             await self._act(ctx, run, action)
         report = searcher.controller.finish(run.state, clock())
         await tell_end(ctx, self._key, run, report)
-        passed_on = report.origin == "abstention" and self.hand_off_to and "handoff" in _names(tools)
-        return self._output(report.answer, [_handoff(self.hand_off_to)] if passed_on else [])
+        if self.hand_off_to and report.origin == "abstention" and not run.passed_on and "handoff" in _names(tools):
+            run.passed_on = True
+            await save_run(ctx, self._key, run)
+            return self._output("", [_handoff(self.hand_off_to)])
+        return self._output(report.answer, [])
 
     async def handle_tool_call_results(self, ctx: Any, results: list[ToolCallResult], memory: BaseMemory) -> None:
         """Take in what a search returned. Called by the host."""
@@ -136,12 +139,12 @@ class BudgetedSearchAgent(BaseWorkflowAgent):
         await save_run(ctx, self._key, run)
 
     async def finalize(self, ctx: Any, output: AgentOutput, memory: BaseMemory) -> AgentOutput:
-        """Attach the report. Called by the host when a run ends, and before a handoff."""
+        """Attach the report. Called by the host when a run ends, and before a handoff, which gives no new budget."""
         run: SearchRun = await ctx.store.get(self._key)
-        run.done = True
-        await save_run(ctx, self._key, run)
         if run.handing_off:
             return output
+        run.done = True
+        await save_run(ctx, self._key, run)
         await memory.aput(output.response)
         fields = {name: getattr(output, name) for name in AgentOutput.model_fields}
         return BudgetedAgentOutput(**fields, report=run.state.report)

@@ -11,7 +11,7 @@ from llama_index.core.memory import BaseMemory
 from llama_index.core.tools import AsyncBaseTool
 
 from gainful.budget import Budget, ControllerConfig, Ledger, Refusal
-from gainful.budget.axes import SECONDS
+from gainful.budget.axes import INPUT_TOKENS, MONEY, SECONDS
 from gainful_llamaindex.adapt import input_tokens_of, question_of, usage_of
 from gainful_llamaindex.admission import admit
 from gainful_llamaindex.events import BudgetedAgentOutput
@@ -69,11 +69,9 @@ class Guarded:
         for result in results:
             said = result.tool_output
             charge = run.settle_tool(result.tool_id, said.content, clock(), failed=said.is_error)
-            asked = {
-                "tool": result.tool_name,
-                "query": f"{result.tool_name} {json.dumps(result.tool_kwargs, default=str)}",
-            }
-            tell_charge(ctx, run, TOOL, charge, started=run.begun.pop(result.tool_id, clock()), **asked)
+            query = f"{result.tool_name} {json.dumps(result.tool_kwargs, default=str)}"
+            began = run.begun.pop(result.tool_id, 0.0)
+            tell_charge(ctx, run, TOOL, charge, began=began, tool=result.tool_name, query=query)
             run.handing_off = run.handing_off or result.tool_name == "handoff"
         await save_run(ctx, settings.key, run)
         await super().handle_tool_call_results(ctx, results, memory)  # type: ignore[misc]
@@ -102,7 +100,7 @@ class Guarded:
 
     def _plan(self, run: GuardRun, messages: Sequence[ChatMessage], tools: Sequence[AsyncBaseTool]) -> Step:
         settings, llm = self.guard_settings(), self.llm  # type: ignore[attr-defined]
-        estimated = settings.budget.input_tokens is not None or settings.budget.money is not None
+        estimated = {INPUT_TOKENS, MONEY} & set(run.ledger.limits)
         return next_step(
             run.ledger,
             clock(),
@@ -135,10 +133,10 @@ class Guarded:
     ) -> AgentOutput | None:
         """The host's own step on a copy of the agent with a capped model; None if time ran out before or in it."""
         settings, llm = self.guard_settings(), self.llm  # type: ignore[attr-defined]
-        started = step.at
-        reservation = run.ledger.reserve(step.cost, step.purpose, started)
+        reservation = run.ledger.reserve(step.cost, step.purpose, step.at)
         if isinstance(reservation, Refusal):
             return None
+        began = run.ledger.read_clock(step.at)
         await save_run(ctx, settings.key, run)
         update = {"llm": llm if step.cap is None else capped(llm, step.cap, settings.token_cap)}
         twin = self.model_copy(update=update | _unforced(self, tools))  # type: ignore[attr-defined]
@@ -147,7 +145,7 @@ class Guarded:
         try:
             output = await asyncio.wait_for(super(Guarded, twin).take_step(ctx, messages, tools, memory), seconds)
         except asyncio.TimeoutError:
-            if seconds is None or clock() - started < seconds:
+            if seconds is None or clock() - step.at < seconds:
                 raise  # the model's own, not ours
         except Exception:
             run.done = True  # the host ends the run; the next turn starts afresh
@@ -155,7 +153,7 @@ class Guarded:
         finally:
             usage = None if output is None else usage_of(output.raw, said_something=_says_something(output))
             charge = run.ledger.settle(reservation.id, usage, clock())
-            tell_charge(ctx, run, step.purpose, charge, started=started)
+            tell_charge(ctx, run, step.purpose, charge, began=began)
         return output
 
 

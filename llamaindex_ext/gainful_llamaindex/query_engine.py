@@ -111,7 +111,10 @@ class BudgetedSearchQueryEngine(BaseQueryEngine):
         try:
             seen = await self.searcher.ask(state, action)
         finally:
-            parent.settle(held.id, seen.usage, clock())
+            if seen.started:
+                parent.settle(held.id, seen.usage, clock())
+            else:
+                parent.release(held.id, clock())
         return seen
 
     def _get_prompts(self) -> PromptDictType:

@@ -51,8 +51,9 @@ async def open_run(
 ) -> RunT:
     """The run that is going on in `ctx`, or a fresh one with a full budget if a new turn begins.
 
-    A turn is new if the last one was answered or failed, if the host counts its steps from the beginning again, or if
-    a first step sees other messages. A step that runs again after a restore is not new: it goes on with what is left.
+    A turn is new if the last one was answered or failed, if the user said something else, if the host counts its steps
+    from the beginning again, or if a first step sees other messages. Where that leaves a doubt, the run goes on. A step
+    that runs again after a restore goes on with what is left.
 
     Args:
         ctx: Context of the step.
@@ -68,8 +69,8 @@ async def open_run(
     store = _store_of(ctx)
     iteration = await store.get("num_iterations", default=0)
     run: RunT | None = await store.get(key, default=None)
-    seen = _fingerprint(messages)
-    if run is not None and run.goes_on(iteration, seen):
+    turn, seen = await store.get("user_msg_str", default=""), _fingerprint(messages)
+    if run is not None and run.goes_on(turn, iteration, seen):
         run.count_others(iteration)
         run.last_iteration, run.seen = iteration, seen
         return run
@@ -80,7 +81,8 @@ async def open_run(
             "LlamaIndex raises at the end of the last one, even if it answered; pass run(..., max_iterations=...)"
         )
     own = await store.get(BUDGET_KEY, default=None)
-    run = make(budget if own is None else Budget.parse(own), steps, {"last_iteration": iteration, "seen": seen})
+    mark = {"turn": turn, "last_iteration": iteration, "seen": seen}
+    run = make(budget if own is None else Budget.parse(own), steps, mark)
     await store.set(key, run)
     return run
 

@@ -21,6 +21,8 @@ class Run(BaseModel):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
+    turn: str
+    """What the user said, as the host keeps it for the turn."""
     last_iteration: int
     """Steps of the host's loop when the last step of this run began."""
     seen: str
@@ -36,10 +38,10 @@ class Run(BaseModel):
         """The run's ledger."""
         raise NotImplementedError
 
-    def goes_on(self, iteration: int, seen: str) -> bool:
+    def goes_on(self, turn: str, iteration: int, seen: str) -> bool:
         """True if a step that is the host's `iteration`-th belongs to this run."""
         again = iteration == self.last_iteration and seen == self.seen
-        return not self.done and (again or iteration > self.last_iteration)
+        return not self.done and turn == self.turn and (again or iteration > self.last_iteration)
 
     def count_others(self, iteration: int) -> None:
         """Steps of agents that took over in between come out of the host's loop all the same."""
@@ -65,7 +67,7 @@ class GuardRun(Run):
     keys: dict[str, str] = Field(default_factory=dict)
     """Name and arguments of each running call, by its id."""
     begun: dict[str, float] = Field(default_factory=dict)
-    """Clock reading at which each running call was admitted, by its id."""
+    """Elapsed seconds of the run at which each running call was admitted, by its id."""
     evidence: list[str] = Field(default_factory=list)
     """What tools returned, for an answer without a model."""
     without_model: bool = False
@@ -98,6 +100,8 @@ class SearchRun(Run):
     state: SearchState
     num_asked: int = 0
     """How often a human was asked for more."""
+    passed_on: bool = False
+    """The question was handed to another agent once; it is not handed on again."""
 
     @property
     def accounts(self) -> Ledger:

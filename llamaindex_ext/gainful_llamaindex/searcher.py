@@ -83,8 +83,9 @@ class Searcher:
             action: What the controller asks for.
             on_text: Called for each piece of a streamed response; None does not stream.
         """
-        messages = self.messages(state, action)
-        timeout = action.caps.timeout_seconds
+        messages, timeout, cap = self.messages(state, action), action.caps.timeout_seconds, action.caps.max_input_tokens
+        if cap is not None and input_tokens_of(messages, (), state.config.input_margin) > cap:
+            return Observation(outcome="refused", started=False)  # too long even without passages
         try:
             response = await asyncio.wait_for(self._respond(messages, action, on_text), timeout)
         except Exception as error:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from gainful.budget import Budget, Charge, ControllerConfig, Refusal
 from gainful.budget.actions import Observation
-from gainful.budget.axes import SECONDS
+from gainful.budget.axes import SECONDS, from_units
 from gainful.budget.finalizer import Finalized
 from gainful.budget.memory import Evidence
 from gainful.budget.recording import versions
@@ -67,20 +67,21 @@ def _axis(report: BudgetReport) -> str:
 
 
 def tell_charge(
-    ctx: Any, run: GuardRun, action: str, charge: Charge | None, *, started: float, tool: str = "", query: str = ""
+    ctx: Any, run: GuardRun, action: str, charge: Charge | None, *, began: float, tool: str = "", query: str = ""
 ) -> None:
-    """Note what was charged, in the trace of a guarded run and in the event stream; nothing if nothing was."""
+    """Note what was charged, in the trace of a guarded run and in the event stream; nothing if nothing was.
+
+    `began` is in elapsed seconds of the run, as the ledger counts them.
+    """
     if charge is None:
         return
-    elapsed = round(run.ledger.read_clock(clock()) * 1e6)
-    began = max(0, elapsed - round((clock() - started) * 1e6))
-    kind = action.upper()
+    kind, start = action.upper(), from_units(SECONDS, began)
     record = StepRecord(
         run_id=run.run_id,
         step=len(run.trace.records),
-        t=began,
-        t_begin=began,
-        t_end=elapsed,
+        t=start,
+        t_begin=start,
+        t_end=from_units(SECONDS, run.ledger.read_clock(clock())),
         action=kind,
         decided=kind,
         query=query,

@@ -11,6 +11,7 @@ from llama_index.core.workflow.errors import WorkflowRuntimeError
 from gainful.budget import Budget, PriceTable
 from gainful.errors import ConfigError
 from gainful_llamaindex import BudgetExceededError, GainfulBudgetError, UnsupportedAgentError, guard
+from gainful_llamaindex.run_state import BUDGET_KEY
 from gainful_llamaindex.testing import Reply, ScriptedLLM
 
 
@@ -289,6 +290,20 @@ def test_input_tokens_are_limited_by_their_estimate(searches):
     out = run(agent)
     assert out.report.exit_reason == "budget:input_tokens"
     assert str(out)
+
+
+def test_limits_of_a_context_on_input_tokens_are_estimated_too(searches):
+    agent = guard(function_agent(searches, insatiable), "9/900")
+
+    async def go():
+        ctx = Context(agent)
+        await ctx.store.set(BUDGET_KEY, {"input_tokens": 60, "tool_calls": 9})
+        return await agent.run("why?", ctx=ctx)
+
+    out = asyncio.run(asyncio.wait_for(go(), 10))
+    # question, schema and margin do not fit beside what is held for the answer
+    assert out.report.exit_reason == "budget:input_tokens"
+    assert out.report.spent.get("input_tokens", 0) <= 60
 
 
 def test_what_could_not_be_counted_is_refused(searches):

@@ -368,6 +368,25 @@ def test_it_hands_an_unanswered_question_on(agent_of, planner):
     assert out.current_agent_name == "writer"
 
 
+@pytest.mark.parametrize("target", ["writer", "nobody"])
+def test_a_question_that_comes_back_gets_no_second_budget(agent_of, planner, target):
+    agent = agent_of(llm=planner(answer=Reply(error="down")), budget="1/100", hand_off_to=target)
+    back = Reply(tools=[("handoff", {"to_agent": "search_agent", "reason": "try again"})])
+    writer = FunctionAgent(name="writer", description="writes", llm=ScriptedLLM(script=[back, "unused"]))
+    out = run(AgentWorkflow(agents=[agent, writer], root_agent="search_agent"))
+    assert out.report.origin == "abstention"
+    assert out.report.spent["tool_calls"] == 1
+    assert len(agent.llm.calls) == 1
+
+
+def test_a_question_too_long_for_the_input_limit_is_refused_before_it_is_sent(agent_of):
+    agent = agent_of(budget=Budget(tool_calls=1, input_tokens=300))
+    out = run(agent, question="Where was " + "the director of " * 300 + "it born?")
+    assert agent.llm.calls == []
+    assert out.report.origin == "abstention"
+    assert out.report.spent.get("input_tokens", 0) == 0
+
+
 def test_a_start_event_from_a_server_starts_a_run(agent_of):
     agent = agent_of(budget="1/100")
     sent = json.loads(
