@@ -8,6 +8,7 @@ import numpy as np
 RESAMPLES = 10_000
 _SEED = 0
 _BATCH = 1_000
+_Z = 1.96
 
 Scores = Mapping[str, np.ndarray]
 """Per set: [questions]."""
@@ -45,6 +46,16 @@ def difference_to_best(scores: Scores, others: Mapping[str, Scores]) -> Estimate
     own = sum(_resampled(scores)) / len(scores)
     rivals = np.max([sum(_resampled(other)) / len(other) for other in others.values()], axis=0)
     return _with_interval(headline(scores) - best, own - rivals)
+
+
+def expected_half_width(gaps: Scores, sizes: Mapping[str, int]) -> float:
+    """Of a difference on as many questions per set, if questions spread as they do here.
+
+    A set that was not seen is taken to spread as the widest one that was.
+    """
+    spread = {name: float(values.std(ddof=1)) for name, values in gaps.items()}
+    variances = [spread.get(name, max(spread.values())) ** 2 / size for name, size in sizes.items()]
+    return _Z * float(np.sqrt(sum(variances))) / len(sizes)
 
 
 def headline(scores: Scores) -> float:

@@ -82,15 +82,13 @@ def run_grid(
 ) -> dict[Cell, list[Row]]:
     """Rows per cell; finished cells are read, not run."""
     folder = plan.folder(out)
-    groups = [
-        (plan, name, part, folder) for name in dict.fromkeys(cell.set for cell in cells) for part in _parts(cells, name)
-    ]
+    groups = [(plan, name, part, folder) for name, part in _parts(cells)]
     results: dict[Cell, list[Row]] = {}
     if processes == 1:
         for group in groups:
             results |= _run_group(*group, on_cell)
         return results
-    with get_context("spawn").Pool(processes, maxtasksperchild=None) as workers:
+    with get_context("spawn").Pool(processes) as workers:
         for part in workers.imap_unordered(_run_in_worker, groups):
             results |= part
             for _ in part:
@@ -105,10 +103,12 @@ def commit() -> str:
     return done.stdout.strip() or "unknown"
 
 
-def _parts(cells: Sequence[Cell], name: str) -> list[list[Cell]]:
-    """One part per budget: small enough to share work evenly, large enough to pay for an index."""
-    own = [cell for cell in cells if cell.set == name]
-    return [[cell for cell in own if cell.budget == budget] for budget in dict.fromkeys(cell.budget for cell in own)]
+def _parts(cells: Sequence[Cell]) -> list[tuple[str, list[Cell]]]:
+    """Cells of one set and budget: small enough to share work evenly, large enough to pay for an index."""
+    parts: dict[tuple[str, str], list[Cell]] = {}
+    for cell in sorted(cells, key=lambda cell: int(cell.budget.split("/")[1])):  # a stopped run has the headline first
+        parts.setdefault((cell.budget, cell.set), []).append(cell)
+    return [(name, part) for (_, name), part in parts.items()]
 
 
 def _run_in_worker(group: tuple[Plan, str, list[Cell], Path]) -> dict[Cell, list[Row]]:

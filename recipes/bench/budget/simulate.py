@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from bootstrap import Estimate, headline
+from bootstrap import Estimate, expected_half_width, headline
 from cells import Cell
 from finalizing import Repairs, repair
 from grid import BUDGETS, HEADLINE, Plan, all_cells, bench_of, commit, run_grid, run_one
@@ -19,6 +19,8 @@ from summary import Rows, audit_failures, figures, headlines, judge, scores
 from tables import bar_text, cell_table, finalizer_table, headline_table, sweep_table
 
 RATIO = "VOI, ratio"
+EVALUATED = {"hotpotqa": 250, "2wiki": 82, "musique": 100}
+"""Questions of the evaluation files."""
 SWEPT_METHODS = ("one-shot RAG, k x B", "fixed-k", "spend-all", "BAVT-like", VOI)
 SWEPT_BUDGETS = ("2/300", "3/500")
 SWEPT_SEEDS = (0,)
@@ -57,6 +59,8 @@ def run(plan: Plan, choice: Choice, out: Path, processes: int, console: Console,
         "audit_failures": len(failures),
         **_tell(rows, choice, console),
     }
+    if plan.split == "tune" and VOI in choice.methods:
+        result["expected_half_width"] = _tell_power(rows, choice, console)
     result["finalizer"] = _tell_finalizer(plan, rows, choice, console)
     if choice.ablations:
         result["ablations"] = _tell_ablations(rows, choice, console)
@@ -113,6 +117,17 @@ def _tell(rows: Rows, choice: Choice, console: Console) -> dict[str, Any]:
             "met": bar.verdicts,
         }
     return result
+
+
+def _tell_power(rows: Rows, choice: Choice, console: Console) -> dict[str, float]:
+    """What an evaluation of the size at hand could tell apart, measured before it."""
+    own, found = scores(rows, VOI, choice.headline), {}
+    for method in choice.methods:
+        other = scores(rows, method, choice.headline)
+        found[method] = expected_half_width({name: own[name] - other[name] for name in own}, EVALUATED)
+    text = ", ".join(f"{method} {width:.3f}" for method, width in found.items() if method != VOI)
+    _print(console, f"expected half-width of VOI less a method on {EVALUATED}", text)
+    return found
 
 
 def _tell_finalizer(plan: Plan, rows: Rows, choice: Choice, console: Console) -> dict[str, Any]:
