@@ -150,8 +150,8 @@ def test_a_server_that_keeps_failing_is_missing_with_its_status(server, status, 
 
 def test_redirects_are_not_followed(server, monkeypatch):
     monkeypatch.setenv("JUDGE_KEY", SECRET)
-    server.script = [(307, {}, [("location", server.url + "/elsewhere")])]
-    assert ask(server, api_key_env="JUDGE_KEY") == Missing("judge_failed", "HTTP 307")
+    server.script = [(302, {}, [("location", server.url + "/elsewhere")])]
+    assert ask(server, api_key_env="JUDGE_KEY") == Missing("judge_failed", "HTTP 302")
     assert len(server.requests) == 1
 
 
@@ -175,7 +175,7 @@ def test_a_server_that_drips_is_given_up(server):
         return 200, {}
 
     server.script = [drip]
-    assert ask(server, timeout_s=0.15).reason == "judge_failed"
+    assert ask(server, timeout_s=0.15) == Missing("judge_failed", "no reply in 0.15 s")
 
 
 def test_a_long_reply_is_not_read_to_its_end(server, monkeypatch):

@@ -134,6 +134,16 @@ def test_what_runs_together_is_asked_together(stub):
     assert [len(batch) for batch in batches] == [10, 5]
 
 
+def test_the_shortcut_takes_equal_answers_for_equal_and_punctuation_for_nothing(stub):
+    options = read_options(None, where="test")
+    inner = stub(lambda a, b: False)
+    found = read_belief(samples("Paris", "the paris!", "...", "?!"), SharedJudge(inner), "q", ["PARIS", "..."], options)
+    assert found.gold_mass == 0.5
+    assert found.belief.labels.count(found.belief.labels[0]) == 2
+    assert len(found.belief.p) == 3
+    assert not any("Paris" in ask and "the paris!" in ask for ask in inner.asked)
+
+
 def test_asynchronous_readings_equal_the_others_and_share_batches(stub):
     options = read_options(None, where="test")
     judge = SharedJudge(stub(lambda a, b: a[0] == b[0]))

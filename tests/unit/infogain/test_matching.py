@@ -66,6 +66,17 @@ def test_a_judge_without_a_value_leaves_classes_and_mass_missing(stub, drawn):
         assert gold_mass(samples, weights(samples), judge, "q", ["z"], soft=soft) is GONE
 
 
+@pytest.mark.parametrize(("direction", "mass"), [("either", 0.75), ("forward", 0.5), ("both", 0.25)])
+def test_directions_of_a_hard_match(stub, drawn, direction, mass):
+    entailments = {("same", "gold"), ("gold", "same"), ("narrow", "gold"), ("gold", "vague")}
+    samples = drawn({"same": 1, "narrow": 1, "vague": 1, "other": 1})
+    judge = stub(lambda a, b: (a, b) in entailments)
+    assert gold_mass(samples, weights(samples), judge, "q", ["gold"], direction=direction) == mass
+    # the way back is asked where it decides: where the first direction failed, nowhere, where it passed
+    asked_back = {"either": ["vague", "other"], "forward": [], "both": ["same", "narrow"]}
+    assert [hypothesis for _, premise, hypothesis in judge.asked if premise == "gold"] == asked_back[direction]
+
+
 @pytest.mark.parametrize("gold", [[], [""], ["  ", "\n"]])
 def test_without_a_gold_answer_there_is_no_mass(stub, drawn, gold):
     samples = drawn({"x": 1})

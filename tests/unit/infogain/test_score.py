@@ -332,6 +332,7 @@ def test_the_command_writes_rows_summary_and_page(files, tmp_path):
     assert (found["trajectories"], found["gains"], found["missing"]) == (4, 4, {"probe_failed": 1})
     assert found["gain_mean"] == pytest.approx(0.4)
     assert found["missing_rate"] == 0.25
+    assert found["total_mean"] == pytest.approx(0.4)
     # rewards 0.24, 1.24, 0.24, the fourth unknown
     assert found["reward_mean"] == pytest.approx(1.72 / 3)
     assert found["judge_forwards"] == sum(row["judge"]["forwards"] for row in read(files[1]))
