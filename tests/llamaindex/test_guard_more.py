@@ -8,8 +8,9 @@ from llama_index.core.agent.workflow.base_agent import BaseWorkflowAgent
 from llama_index.core.agent.workflow.workflow_events import AgentOutput
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.bridge.pydantic import BaseModel
+from llama_index.core.objects import ObjectRetriever
 from llama_index.core.tools import FunctionTool, ToolSelection
-from llama_index.core.workflow import Context
+from llama_index.core.workflow import Context, HumanResponseEvent, InputRequiredEvent
 
 from gainful.budget import Budget
 from gainful_llamaindex import BudgetedSearchQueryEngine, UnsupportedAgentError, guard, guard_workflow
@@ -106,3 +107,51 @@ def test_two_guarded_copies_of_one_agent_have_their_own_settings(searches):
     small, large = guard(agent, "1/300"), guard(agent, "3/300")
     assert run(small).report.spent["tool_calls"] == 1
     assert run(large).report.spent["tool_calls"] == 3
+
+
+def test_a_tool_that_waits_for_a_human_is_charged_once():
+    asked = []
+
+    async def confirm(ctx: Context, what: str) -> str:
+        """Ask a human."""
+        asked.append(what)
+        question = InputRequiredEvent(prefix=f"Really {what}?")
+        reply = await ctx.wait_for_event(HumanResponseEvent, waiter_id=what, waiter_event=question)
+        return f"the human says {reply.response}"
+
+    script = [Reply(tools=[("confirm", {"what": "delete"})]), "done"]
+    agent = guard(FunctionAgent(tools=[confirm], llm=ScriptedLLM(script=script)), "1/300")
+
+    async def go():
+        handler = agent.run("q")
+        async for event in handler.stream_events():
+            if isinstance(event, InputRequiredEvent):
+                handler.ctx.send_event(HumanResponseEvent(response="yes"))
+        return await handler
+
+    out = asyncio.run(asyncio.wait_for(go(), 10))
+    assert str(out) == "done"
+    assert asked == ["delete", "delete"]  # the waiting step runs again from its beginning
+    assert out.report.spent["tool_calls"] == 1
+
+
+def test_an_agent_without_tools_is_capped_and_told_nothing(searches):
+    agent = guard(FunctionAgent(llm=ScriptedLLM(script=["hello there"])), "2/300")
+    out = run(agent)
+    assert [call.max_tokens for call in agent.llm.calls] == [300]
+    assert len(agent.llm.calls[0].messages) == 1
+    assert out.report.exit_reason == "answered"
+
+
+def test_a_retriever_of_tools_is_guarded_with_them(searches):
+    class Tools(ObjectRetriever):
+        def __init__(self):
+            pass
+
+        async def aretrieve(self, query):
+            return [FunctionTool.from_defaults(searches.search)]
+
+    script = [Reply(tools=[("search", {"query": "a"}), ("search", {"query": "b"})]), "done"]
+    out = run(guard(FunctionAgent(tool_retriever=Tools(), llm=ScriptedLLM(script=script)), "1/300"))
+    assert searches.queries == ["a"]
+    assert out.report.spent["tool_calls"] == 1
