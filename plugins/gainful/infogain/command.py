@@ -72,6 +72,7 @@ def run(job: ScoreJob, on_progress: Callable[[int, int], None]) -> str:
     Raises:
         GainfulError: See `score_file`.
     """
+    _check_files(job)
     judge = make_judge(job.options.judge)
     probe = CompletionsProbe(job.options) if job.options.probe.endpoint_url else None
     try:
@@ -95,8 +96,18 @@ def run(job: ScoreJob, on_progress: Callable[[int, int], None]) -> str:
     return _report(summary, num_rows, asked)
 
 
+def _check_files(job: ScoreJob) -> None:
+    """Nothing that is written may take the place of something that is read, or of something else that is written."""
+    files = [path.resolve() for path in (job.source, job.target, job.summary, job.html) if path]
+    if len(set(files)) < len(files):
+        raise ConfigError(f"gainful score: --in, --out, --summary and --html must be different files, got {files}")
+
+
 def _page(job: ScoreJob, judge: SharedJudge, probe: CompletionsProbe | None) -> str:
-    """The first trajectories are scored once more: rows do not hold answers, and the judge remembers its values."""
+    """The first trajectories are scored once more: rows do not hold answers, and the judge remembers its values.
+
+    A probe draws once more too, so where it is not deterministic the page shows other samples than the rows.
+    """
     with job.source.open("rb") as lines:
         shown = [trajectory for _, trajectory in islice(read_lines(job.source, lines, Trajectory), job.html_rows)]
     return scored_html(score_trajectories(shown, judge, job.options, probe))

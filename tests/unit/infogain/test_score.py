@@ -385,6 +385,16 @@ def test_mistakes_in_the_arguments_are_named(files, arguments, message):
     assert message in done.output
 
 
+@pytest.mark.parametrize("option", ["--summary", "--html", "--out"])
+def test_no_output_takes_the_place_of_the_input(files, option):
+    source = write(files[0], trajectory())
+    rest = [] if option == "--out" else ["--out", files[1]]
+    done = call("--in", source, option, source, *rest)
+    assert done.exit_code == 2
+    assert "must be different files" in done.output
+    assert read(source) == [trajectory()]
+
+
 def test_settings_reach_the_options(files):
     write(files[0], trajectory())
     call("--in", files[0], "--out", files[1], "--set", "weight=0", "--set", "cluster.linkage=components")
