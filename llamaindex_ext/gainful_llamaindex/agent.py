@@ -20,6 +20,7 @@ from gainful_llamaindex.building import make_searcher
 from gainful_llamaindex.events import BudgetedAgentOutput
 from gainful_llamaindex.run_state import clock, open_run, save_run, store_key
 from gainful_llamaindex.runs import SearchRun
+from gainful_llamaindex.sealed import seal
 from gainful_llamaindex.search_tool import SearchTool
 from gainful_llamaindex.searcher import ModelAction, Searcher
 from gainful_llamaindex.spans import budget_decision
@@ -78,7 +79,7 @@ class BudgetedSearchAgent(BaseWorkflowAgent):
         return cls(
             name=name,
             description=description,
-            llm=searcher.llm,
+            llm=seal(searcher.llm),
             tools=tools,
             searcher=searcher,
             grant=ask_for_more,

@@ -18,6 +18,7 @@ from gainful_llamaindex.events import BudgetedAgentOutput
 from gainful_llamaindex.last_words import fallback_text, keep_turn
 from gainful_llamaindex.run_state import clock, open_run, save_run
 from gainful_llamaindex.runs import GuardRun
+from gainful_llamaindex.sealed import unseal
 from gainful_llamaindex.steps import TOOL, Step, next_step
 from gainful_llamaindex.telling import report_of, tell_charge, tell_exhausted
 from gainful_llamaindex.token_caps import capped, own_cap
@@ -132,7 +133,7 @@ class Guarded:
         self, ctx: Any, run: GuardRun, step: Step, messages: list[ChatMessage], tools: list[Any], memory: BaseMemory
     ) -> AgentOutput | None:
         """The host's own step on a copy of the agent with a capped model; None if time ran out before or in it."""
-        settings, llm = self.guard_settings(), self.llm  # type: ignore[attr-defined]
+        settings, llm = self.guard_settings(), unseal(self.llm)  # type: ignore[attr-defined]
         reservation = run.ledger.reserve(step.cost, step.purpose, step.at)
         if isinstance(reservation, Refusal):
             return None

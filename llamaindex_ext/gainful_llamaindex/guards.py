@@ -14,6 +14,7 @@ from gainful_llamaindex.agent import BudgetedSearchAgent
 from gainful_llamaindex.errors import UnsupportedAgentError
 from gainful_llamaindex.guarded import Guarded
 from gainful_llamaindex.run_state import store_key
+from gainful_llamaindex.sealed import seal
 from gainful_llamaindex.token_caps import TokenCap, check_llm
 from gainful_llamaindex.tools import BudgetedTool, BudgetedTools, NoticeTool
 from gainful_llamaindex.versions import warn_of_known_problems
@@ -121,6 +122,7 @@ def _guarded(agent: BaseWorkflowAgent, settings: GuardSettings) -> Any:
     retriever = agent.tool_retriever
     copy = agent.model_copy(
         update={
+            "llm": seal(agent.llm),
             "tools": [*tools, NoticeTool()],
             "tool_retriever": None if retriever is None else BudgetedTools(retriever, settings.key),
         }

@@ -13,7 +13,14 @@ from llama_index.core.tools import FunctionTool, ToolSelection
 from llama_index.core.workflow import Context, HumanResponseEvent, InputRequiredEvent
 
 from gainful.budget import Budget
-from gainful_llamaindex import BudgetedSearchQueryEngine, UnsupportedAgentError, guard, guard_workflow
+from gainful_llamaindex import (
+    BudgetedSearchAgent,
+    BudgetedSearchQueryEngine,
+    NoLedgerError,
+    UnsupportedAgentError,
+    guard,
+    guard_workflow,
+)
 from gainful_llamaindex.testing import Reply, ScriptedLLM
 
 
@@ -91,9 +98,6 @@ def test_a_sync_tool_in_a_thread_never_runs_a_model_uncounted(nodes, planner):
 
 
 def test_a_workflow_with_structured_output_is_refused(searches):
-    class Form(BaseModel):
-        answer: str
-
     agent = FunctionAgent(tools=[searches.search], llm=ScriptedLLM(script=["x"]))
     with pytest.raises(UnsupportedAgentError, match="output_cls"):
         guard_workflow(AgentWorkflow(agents=[agent], output_cls=Form), "2/300")
@@ -155,3 +159,32 @@ def test_a_retriever_of_tools_is_guarded_with_them(searches):
     out = run(guard(FunctionAgent(tool_retriever=Tools(), llm=ScriptedLLM(script=script)), "1/300"))
     assert searches.queries == ["a"]
     assert out.report.spent["tool_calls"] == 1
+
+
+class Form(BaseModel):
+    answer: str
+
+
+@pytest.mark.parametrize("kind", ["guarded", "search agent"])
+def test_a_model_is_not_called_behind_the_ledger_by_a_workflow_with_structured_output(searches, nodes, planner, kind):
+    llm = planner(answer="plain text")
+    agent = (
+        guard(FunctionAgent(tools=[searches.search], llm=llm), "2/300")
+        if kind == "guarded"
+        else BudgetedSearchAgent.from_defaults(nodes=nodes, llm=llm, budget="1/100", k=2)
+    )
+    with pytest.warns(UserWarning, match="belongs to a budgeted agent and was called outside its steps"):
+        out = run(AgentWorkflow(agents=[agent], output_cls=Form))
+    assert str(out) == "plain text"
+    assert out.structured_response is None
+    assert len(llm.calls) == out.report.spent["llm_calls"] == 1
+
+
+def test_the_model_of_a_guarded_agent_describes_itself_and_the_original_can_be_called(searches):
+    llm = ScriptedLLM(script=["hello"])
+    agent = guard(FunctionAgent(tools=[searches.search], llm=llm), "2/300")
+    assert isinstance(agent.llm, ScriptedLLM)
+    assert agent.llm.metadata == llm.metadata
+    with pytest.raises(NoLedgerError, match="ScriptedLLM belongs to a budgeted agent"):
+        agent.llm.complete("past the ledger")
+    assert str(llm.complete("with the original")) == "hello"
