@@ -10,7 +10,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))
@@ -19,7 +19,7 @@ from data import SETS, TUNED_ON, DataError, load_set, merged, overlap
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from gainful.errors import GainfulError
+from gainful.errors import GainfulError, UnknownNameError, did_you_mean
 
 DATA = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "multihop"
 OUT = Path("out/bench/budget")
@@ -48,8 +48,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     two = commands.add_parser("tune", parents=[shared], help="fit constants and knobs on the tuning files")
     two.add_argument("--only", nargs="+", help="controller, finalizer or baselines; the rest of tuned.json stays")
     three = commands.add_parser("simulate", parents=[shared], help="all methods with a simulated model")
-    for command in (one, three):
-        command.add_argument("--split", choices=("tune", "eval"), default="eval", help="default: eval")
+    one.add_argument("--split", choices=("tune", "eval"), default="eval", help="default: eval")
+    three.add_argument(
+        "--split", choices=("tune", "eval"), default="tune", help="default: tune; eval only once for each frozen hash"
+    )
     three.add_argument("--budgets", nargs="+", help="such as 2/300; default: the paper's four and two slack ones")
     three.add_argument("--methods", nargs="+", help="default: all")
     three.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS), help="default: 0 1 2 3 4")
@@ -74,26 +76,20 @@ def run_headroom(options: argparse.Namespace, console: Console) -> int:
         return 0
     sets = [load_set(options.data, name, options.split) for name in names]
     number = QUICK_QUESTIONS if options.quick else None
-    pools = {one.name: Pool(one.passages) for one in sets}
     everything = Pool(merged(sets))
     rows = {}
     with progress(console) as bar:
         task = bar.add_task("headroom", total=2 * len(sets) * len(METHODS) * len(DEPTHS))
         for one in sets:
             questions = one.questions[:number]
-            rows[one.name] = headroom(questions, pools[one.name], lambda: bar.advance(task))
+            rows[one.name] = headroom(questions, Pool(one.passages), lambda: bar.advance(task))
             rows[f"{one.name}, one pool"] = headroom(questions, everything, lambda: bar.advance(task))
-    table = headroom_table(rows)
-    sizes = ", ".join(
-        f"{one.name} {len(one.questions[:number])} questions, {len(one.passages)} passages" for one in sets
-    )
-    console.print(f"{sizes}; one pool {len(everything.by_id)} passages", highlight=False)
-    console.print(
-        "2wiki: tuning and evaluation files share {} paragraphs and {} gold titles".format(*overlap(options.data))
-    )
-    console.print(table, highlight=False, soft_wrap=True)
+            console.print(f"{one.name}: {len(questions)} questions, {len(one.passages)} passages")
+    paragraphs, titles = overlap(options.data)
+    console.print(f"one pool: {len(everything.by_id)} passages")
+    console.print(f"2wiki: tuning and evaluation files share {paragraphs} paragraphs and {titles} gold titles")
+    console.print(headroom_table(rows), highlight=False, soft_wrap=True)
     options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / f"headroom_{options.split}.md").write_text(f"{table}\n", encoding="utf-8")
     plain = {name: {row.name: row.recall for row in of} for name, of in rows.items()}
     (options.out / f"headroom_{options.split}.json").write_text(json.dumps(plain, indent=1), encoding="utf-8")
     return 0
@@ -103,7 +99,9 @@ def run_tune(options: argparse.Namespace, console: Console) -> int:
     from grid import TUNED
     from tune import KNOBS, PARTS, tune_all
 
-    names = tuple(options.only or ("controller", "finalizer", *KNOBS))
+    everything = ("controller", "finalizer", *KNOBS)
+    names = tuple(options.only or everything)
+    _check(names, everything)
     console.print(f"tuning {', '.join(names)} on {', '.join(TUNED_ON)}; writes {TUNED.name}", highlight=False)
     if options.dry_run:
         return 0
@@ -131,6 +129,7 @@ def run_simulate(options: argparse.Namespace, console: Console) -> int:
         ablations=options.ablations,
         sweep=options.sweep,
     )
+    _check(choice.methods, METHODS)
     cells = choice.cells()
     done = sum(cell.file(plan.folder(options.out)).is_file() for cell in cells)
     console.print(
@@ -160,6 +159,12 @@ def run_page(options: argparse.Namespace, console: Console) -> int:
 def progress(console: Console) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return Progress(*columns, console=console, transient=True)
+
+
+def _check(names: Iterable[str], known: Iterable[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise UnknownNameError(f"unknown name {name!r}{did_you_mean(name, known)}; known: {', '.join(known)}")
 
 
 def _sets(options: argparse.Namespace) -> list[str]:
