@@ -40,6 +40,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--dry-run", action="store_true", help="say what would be run, and end")
     options = parser.parse_args()
     options.settings = options.settings or (QUICK if options.quick else FULL)
+    if options.publish and options.settings != FULL:
+        parser.error(f"--publish takes results of {FULL.name} only, got {options.settings.name}")
     return options
 
 
