@@ -23,8 +23,8 @@ from gainful.errors import GainfulError, UnknownNameError, did_you_mean
 
 DATA = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "multihop"
 OUT = Path("out/bench/budget")
-RESULT = Path(__file__).with_name("result.json")
-"""Of the evaluation that is published."""
+RESULT = Path(__file__).with_name("tuning_files.json")
+"""The result that is published."""
 QUICK_QUESTIONS, QUICK_SEEDS, QUICK_BUDGETS = 20, (0, 1), ("1/100", "2/300", "5/1000")
 SEEDS = (0, 1, 2, 3, 4)
 
