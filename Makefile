@@ -1,5 +1,5 @@
 # Every command a contributor needs. Each one makes the environments it uses.
-.PHONY: demo test test-core test-core-oldest test-verl test-verl-oldest test-llamaindex test-llamaindex-oldest test-llamaindex-middle test-vllm lint format docs bench clean env-core env-verl env-llamaindex env-vllm
+.PHONY: demo test test-core test-core-oldest test-verl test-verl-oldest test-llamaindex test-llamaindex-oldest test-llamaindex-middle test-vllm lint format lab docs bench clean env-core env-verl env-llamaindex env-vllm
 
 demo: env-verl env-llamaindex
 	.venvs/verl/bin/python recipes/demo
@@ -38,6 +38,9 @@ lint: env-core
 format: env-core
 	.venvs/core/bin/ruff check --fix .
 	.venvs/core/bin/ruff format .
+
+lab: env-core
+	.venvs/core/bin/python recipes/boundary_lab
 
 docs: env-core
 	.venvs/core/bin/python .ci/readme.py
