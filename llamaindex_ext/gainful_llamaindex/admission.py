@@ -7,10 +7,10 @@ from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.tools import ToolSelection
 
 from gainful.budget import Refusal
+from gainful.budget.host_loop import TOOL, tool_cost
 from gainful_llamaindex.adapt import call_key, cut_calls
 from gainful_llamaindex.run_state import clock
 from gainful_llamaindex.runs import GuardRun
-from gainful_llamaindex.steps import TOOL, tool_cost
 from gainful_llamaindex.tools import NOTICE
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from llama_index.core.tools import AsyncBaseTool
 
 from gainful.budget import Budget, ControllerConfig, Ledger, Refusal
 from gainful.budget.axes import INPUT_TOKENS, MONEY, SECONDS
+from gainful.budget.host_loop import TOOL, Step, next_step
 from gainful_llamaindex.adapt import input_tokens_of, question_of, usage_of
 from gainful_llamaindex.admission import admit
 from gainful_llamaindex.events import BudgetedAgentOutput
@@ -19,7 +20,6 @@ from gainful_llamaindex.last_words import fallback_text, keep_turn
 from gainful_llamaindex.run_state import clock, open_run, save_run
 from gainful_llamaindex.runs import GuardRun
 from gainful_llamaindex.sealed import unseal
-from gainful_llamaindex.steps import TOOL, Step, next_step
 from gainful_llamaindex.telling import report_of, tell_charge, tell_exhausted
 from gainful_llamaindex.token_caps import capped, own_cap
 from gainful_llamaindex.tools import NOTICE

@@ -7,8 +7,8 @@ from llama_index.core.objects import ObjectRetriever
 from llama_index.core.tools import AsyncBaseTool, BaseTool, FunctionTool, ToolMetadata, ToolOutput, adapt_to_async_tool
 
 from gainful.budget.axes import SECONDS
+from gainful.budget.host_loop import TOOL
 from gainful_llamaindex.run_state import clock, current_key, current_run
-from gainful_llamaindex.steps import TOOL
 
 __all__ = ["NOTICE", "BudgetedTool", "BudgetedTools", "NoticeTool"]
 

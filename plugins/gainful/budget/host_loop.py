@@ -1,10 +1,12 @@
-"""What a host that keeps its own loop may do next. Holds no LlamaIndex: it belongs into the core's `gainful.budget`."""
+"""What a host that keeps its own loop may do next: an ordinary step, the answer, or nothing."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from gainful.budget import ANSWER, ControllerConfig, Cost, Ledger, Refusal
 from gainful.budget.axes import INPUT_TOKENS, MONEY, OUTPUT_TOKENS, SECONDS
+from gainful.budget.config import ControllerConfig
+from gainful.budget.ledger import Ledger
+from gainful.budget.types import ANSWER, Cost, Refusal
 
 __all__ = ["STEP", "TOOL", "Step", "next_step", "tool_cost"]
 
