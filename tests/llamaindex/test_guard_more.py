@@ -135,7 +135,7 @@ def test_a_tool_that_waits_for_a_human_is_charged_once():
 
     out = asyncio.run(asyncio.wait_for(go(), 10))
     assert str(out) == "done"
-    assert asked == ["delete", "delete"]  # the waiting step runs again from its beginning
+    assert set(asked) == {"delete"}  # once, or again where the host starts a waiting step from its beginning
     assert out.report.spent["tool_calls"] == 1
 
 
