@@ -14,7 +14,7 @@ test-core-oldest:
 	.venvs/core-oldest/bin/python -m pytest tests/unit tests/property tests/contract
 
 test-verl: env-verl
-	GAINFUL_EXPECT_HOSTS=verl .venvs/verl/bin/python -m pytest tests/verl
+	GAINFUL_EXPECT_HOSTS=verl .venvs/verl/bin/python -m pytest tests/verl tests/unit/infogain/test_nli.py
 
 test-llamaindex: env-llamaindex
 	GAINFUL_EXPECT_HOSTS=llamaindex .venvs/llamaindex/bin/python -m pytest tests/llamaindex
