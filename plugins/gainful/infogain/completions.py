@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from gainful.endpoint import CallFailedError, Endpoint
 from gainful.errors import ConfigError
 from gainful.infogain.config import GainOptions
-from gainful.infogain.endpoint import CallFailedError, Endpoint
 from gainful.infogain.types import AnswerSample, Missing
 
 __all__ = ["CompletionsProbe", "evidence_prompt"]

@@ -6,9 +6,9 @@ from hashlib import sha256
 from math import exp, fsum
 from typing import Any
 
+from gainful.endpoint import CallFailedError, Endpoint
 from gainful.errors import ConfigError
 from gainful.infogain.config import JudgeOptions
-from gainful.infogain.endpoint import CallFailedError, Endpoint
 from gainful.infogain.judges import Ask
 from gainful.infogain.types import Missing, Pair, Value
 

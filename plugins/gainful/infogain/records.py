@@ -1,13 +1,11 @@
 """What the offline scorer reads and writes, one JSON object a line."""
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Annotated, Any, BinaryIO, TypeVar
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from gainful.errors import InputError
 from gainful.infogain.types import MAX_TEXT_CHARS, AnswerSample, Missing, Reason, Value
+from gainful.jsonl import MAX_LINE_BYTES, Record, read_lines
 
 __all__ = [
     "MAX_LINE_BYTES",
@@ -23,7 +21,6 @@ __all__ = [
     "unmarked",
 ]
 
-MAX_LINE_BYTES = 16 * 2**20
 _MAX_TURNS = 256
 _MAX_SAMPLES = 256
 _MAX_ALIASES = 256
@@ -31,12 +28,6 @@ _ID = Annotated[str, Field(min_length=1, max_length=256)]
 _Text = Annotated[str, Field(max_length=100_000)]
 _Alias = Annotated[str, Field(max_length=MAX_TEXT_CHARS)]
 _LogProb = Annotated[float, Field(le=0)]
-
-
-class Record(BaseModel):
-    """Base of all records: frozen, unknown keys refused, numbers finite and of the type they must have."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
 
 class BeliefRecord(Record):
@@ -136,36 +127,3 @@ def marked(value: Value) -> float | MissingMark:
 def unmarked(value: float | MissingMark) -> Value:
     """A value as it was before it was written."""
     return Missing(value.missing) if isinstance(value, MissingMark) else value
-
-
-RecordT = TypeVar("RecordT", bound=Record)
-
-
-def read_lines(
-    path: Path, file: BinaryIO, record: type[RecordT], *, end: int | None = None
-) -> Iterator[tuple[int, RecordT]]:
-    """Line number, from 1, and record, up to byte `end`; one line is in memory at a time. Blank lines are passed over.
-
-    Raises:
-        InputError: A line is too long or no such record; names the file, the line and what is wrong.
-    """
-    number = 0
-    while (end is None or file.tell() < end) and (line := file.readline(MAX_LINE_BYTES + 1)):
-        number += 1
-        if len(line) > MAX_LINE_BYTES:
-            raise InputError(
-                f"{path}, line {number}: expected at most {MAX_LINE_BYTES} bytes, got more; split or cut it"
-            )
-        if line.strip():
-            yield number, _parse(record, line, f"{path}, line {number}")
-
-
-def _parse(record: type[RecordT], line: bytes, where: str) -> RecordT:
-    try:
-        return record.model_validate_json(line)
-    except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        key = ".".join(str(part) for part in problem["loc"][:8])
-        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        message = problem["msg"].removeprefix("Value error, ")
-        raise InputError(f"{where}: {key + ': ' if key else ''}{message[:1].lower()}{message[1:300]}{more}") from None

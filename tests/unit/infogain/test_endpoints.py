@@ -11,10 +11,10 @@ from math import log
 import pytest
 from typer.testing import CliRunner
 
+from gainful import endpoint as endpoint_module
 from gainful.cli import app
 from gainful.errors import ConfigError
 from gainful.infogain import AnswerSample, JudgeOptions, Missing, make_judge, read_options
-from gainful.infogain import endpoint as endpoint_module
 from gainful.infogain.completions import CompletionsProbe
 from gainful.infogain.llm_judge import OpenAICompatibleJudge
 
@@ -210,8 +210,8 @@ def test_the_key_comes_from_the_environment_and_stays_out_of_everything_else(ser
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"base_url": "file:///etc/passwd"}, "expected http://host/v1"),
-        ({"base_url": "127.0.0.1:8000"}, "expected http://host/v1"),
+        ({"base_url": "file:///etc/passwd"}, "expected http://host/"),
+        ({"base_url": "127.0.0.1:8000"}, "expected http://host/"),
         ({"base_url": "http://user:pw@127.0.0.1/v1"}, "must hold no credentials"),
         ({"base_url": "http://127.0.0.1/v1?key=1"}, "must hold no credentials"),
         ({"base_url": "http://127.0.0.1/v1", "api_key_env": "NOT_SET_HERE"}, "'NOT_SET_HERE' must hold a key"),

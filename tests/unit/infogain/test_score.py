@@ -5,10 +5,10 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from gainful import jsonl as jsonl_module
 from gainful.cli import app
 from gainful.errors import ConfigError, InputError
 from gainful.infogain import SharedJudge, make_judge, read_options
-from gainful.infogain import records as records_module
 from gainful.infogain import score as score_module
 from gainful.infogain.score import MissingUnderFailError, score_file
 
@@ -290,7 +290,7 @@ def test_bytes_that_are_no_text_are_refused(files):
 
 
 def test_a_line_that_is_too_long_is_refused_before_it_is_read(files, monkeypatch):
-    monkeypatch.setattr(records_module, "MAX_LINE_BYTES", 1000)
+    monkeypatch.setattr(jsonl_module, "MAX_LINE_BYTES", 1000)
     files[0].write_text("x" * 5000)
     with pytest.raises(InputError, match="line 1: expected at most 1000 bytes, got more"):
         score(files)

@@ -1,4 +1,4 @@
-"""One POST to an OpenAI-compatible server: bounded in time, tries and bytes; keys stay out of messages."""
+"""One POST of JSON to a server: bounded in time, tries and bytes; keys stay out of messages."""
 
 import json
 import os
@@ -23,7 +23,7 @@ _WORTH_ANOTHER_TRY = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 
 
 class CallFailedError(Exception):
-    """No usable reply. Callers turn it into `Missing`; it never leaves this package."""
+    """No usable reply. Callers turn it into a value that says so; it never leaves the core."""
 
     def __init__(self, message: str, *, timed_out: bool = False, again: bool = False) -> None:
         super().__init__(message)
@@ -39,7 +39,7 @@ class _NoRedirect(HTTPRedirectHandler):
 
 
 class Endpoint:
-    """Where a served model is, and how long it may take. At most two tries; redirects are not followed."""
+    """Where a server is, and how long it may take. At most two tries; redirects are not followed."""
 
     def __init__(self, base_url: str, *, api_key_env: str | None, timeout_s: float, where: str) -> None:
         """Check the address and fetch the key.
@@ -49,7 +49,7 @@ class Endpoint:
         """
         parts = urlsplit(base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigError(f"{where}: expected http://host/v1 or https://host/v1, got {base_url!r}")
+            raise ConfigError(f"{where}: expected http://host/... or https://host/..., got {base_url!r}")
         if parts.username is not None or parts.password is not None or parts.query:
             raise ConfigError(
                 f"{where}: an address must hold no credentials; put the key into an environment variable and name it "
