@@ -12,7 +12,9 @@ GainfulError
 ├── MissingExtraError (ImportError)       names the extra to install
 ├── BudgetExceededError (RuntimeError)    only with on_exhausted="raise"; the default is an answer and a reason
 └── StoreError (OSError)                  store unreachable or refusing
-    └── IntegrityError                    digest, length or key does not match
+    ├── IntegrityError                    digest, length or key does not match
+    ├── StoreFullError                    no room, and what could make room is leased
+    └── StoreTimeoutError (TimeoutError)  not done before the deadline
 """
 
 from collections.abc import Iterable
@@ -31,6 +33,8 @@ __all__ = [
     "PluginError",
     "ShapeError",
     "StoreError",
+    "StoreFullError",
+    "StoreTimeoutError",
     "UnknownNameError",
     "did_you_mean",
 ]
@@ -86,6 +90,14 @@ class StoreError(GainfulError, OSError):
 
 class IntegrityError(StoreError):
     """What a store returned is not what was written: digest, length or key differ."""
+
+
+class StoreFullError(StoreError):
+    """A store has no room for an entry and may not make any: what it holds is leased, or the entry is too large."""
+
+
+class StoreTimeoutError(StoreError, TimeoutError):
+    """A store did not finish before the caller's deadline."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
