@@ -18,10 +18,12 @@ from gainful.config import Options
 from gainful.doctor import Finding, examine_host, examine_plugins
 from gainful.errors import ConfigError, GainfulError
 from gainful.hosts import HOSTS
+from gainful.retrieval.command import app as retrieve
 
 __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Spend compute only where it is gainful.")
+app.add_typer(retrieve, name="retrieve")
 
 
 class OnMissing(str, Enum):

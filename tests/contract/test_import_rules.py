@@ -11,7 +11,7 @@ REPOSITORY = Path(__file__).parents[2]
 HOSTS = {"gainful_verl": "verl", "gainful_llamaindex": "llama_index", "gainful_vllm": "vllm"}
 ADAPTERS = {name: next(REPOSITORY.glob(f"*/{name}")) for name in HOSTS}
 CORE = REPOSITORY / "plugins/gainful"
-SUBJECTS = ("advantage", "policy_loss", "infogain", "budget", "sparkv")
+SUBJECTS = ("advantage", "policy_loss", "infogain", "budget", "sparkv", "retrieval")
 NEEDS_TORCH = ("advantage", "policy_loss", "testing/advantage.py", "sparkv/codec.py", "testing/__init__.py")
 
 
@@ -72,6 +72,7 @@ def test_package_folders_hold_one_package_and_nothing_else():
     [
         ("import gainful", {"torch", "numpy", "pydantic", "pluggy", "verl", "vllm"}),
         ("import gainful; gainful.build_catalog", {"torch", "verl"}),
+        ("import gainful.retrieval", {"torch", "numpy", "bm25s", "aiohttp"}),
         ("import gainful_vllm; gainful_vllm.register(); gainful_vllm.register()", {"torch", "pydantic", "vllm"}),
         ("import gainful_verl, gainful_llamaindex", {"torch", "pydantic"}),
     ],
