@@ -23,6 +23,7 @@ ESTIMATORS = (
     "w_reinforce",
     "ngrpo",
     "turn_credit",
+    "info_gain",
     "bnpo",
     "a_grae",
     "canon_length",

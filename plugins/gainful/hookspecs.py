@@ -57,6 +57,7 @@ class RegisterAdvantage(Protocol):
         ties_by_row_order: bool = False,
         reward_range: tuple[float, float] | None = None,
         metrics: Callable[..., dict[str, float]] | None = None,
+        batch_metrics: Callable[..., dict[str, float]] | None = None,
     ) -> None:
         """Offer one advantage estimator.
 
@@ -78,6 +79,8 @@ class RegisterAdvantage(Protocol):
             ties_by_row_order: True if rows that tie in something, such as length, are told apart by their order.
             reward_range: Least and greatest row sum it accepts; None for any finite number.
             metrics: `metrics(scores, group_ids, *, config) -> dict` of row sums [B], beside the common diagnostics.
+            batch_metrics: `batch_metrics(advantages, rewards, response_mask, group_ids, *, config) -> dict`, for what
+                row sums do not show; its names are used as they are.
         """
 
 

@@ -68,6 +68,7 @@ class EstimatorSpec:
     ties_by_row_order: bool = False
     reward_range: tuple[float, float] | None = None
     metrics: Callable[..., dict[str, float]] | None = None
+    batch_metrics: Callable[..., dict[str, float]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ import torch
 
 from gainful import list_estimators
 from gainful.advantage import AgpoConfig, agpo
+from gainful.carry import carry, runs
 from gainful.catalog import catalog
 from gainful.errors import MissingInputError
 from gainful.testing import check_advantage
@@ -39,7 +40,32 @@ SIGNALS = {
     "turn_rewards": lambda mask: turn_starts(mask).cumsum(1) * turn_starts(mask) / 2,
 }
 """Made from the mask, so that they move with rows and padding."""
-REQUIRED_OPTIONS = {"arm": {"alpha": 0.5}, "spae": {"weight": 0.5, "damping": 0.5}}
+
+
+def outcome_last(batch):
+    """The outcome on the last token, where trainers put it."""
+    rewards = torch.zeros_like(batch.rewards)
+    rewards[:, -1] = batch.rewards.sum(dim=1)
+    return replace(batch, rewards=rewards)
+
+
+def with_carried_gains(batch):
+    """The outcome last, and a value, or the marker of a missing one, on each turn before the last."""
+    batch = outcome_last(batch)
+    for row, mask in enumerate(batch.response_mask.tolist()):
+        turns = runs(mask)
+        values = [None if (end + len(turns)) % 5 == 0 else (start - end) / 4 for start, end in turns[:-1].tolist()]
+        for token, value in carry(turns, values):
+            batch.rewards[row, token] += value
+    return batch
+
+
+PREPARE = {"info_gain": with_carried_gains}
+REQUIRED_OPTIONS = {
+    "arm": {"alpha": 0.5},
+    "info_gain": {"missing": {"max_rate": 1.0}},
+    "spae": {"weight": 0.5, "damping": 0.5},
+}
 
 
 @pytest.mark.parametrize("spec", list_estimators(), ids=lambda spec: spec.name)
@@ -47,7 +73,8 @@ def test_estimator_keeps_the_contract(spec):
     def signals(batch):
         return {name: SIGNALS[name](batch.response_mask) for name in spec.needs}
 
-    check_advantage(spec, signals=signals, config=spec.config_cls(**REQUIRED_OPTIONS.get(spec.name, {})))
+    config = spec.config_cls(**REQUIRED_OPTIONS.get(spec.name, {}))
+    check_advantage(spec, signals=signals, config=config, prepare=PREPARE.get(spec.name))
 
 
 @pytest.mark.parametrize("spec", list_estimators(), ids=lambda spec: spec.name)

@@ -13,6 +13,10 @@ from gainful.advantage.diagnostics import diagnostics
 from gainful.advantage.e_grpo import EGrpoConfig, e_grpo
 from gainful.advantage.gigpo import GigpoConfig, gigpo
 from gainful.advantage.hdpo import HdpoConfig, hdpo
+from gainful.advantage.info_gain import info_gain
+from gainful.advantage.info_gain_credit import InfoGainConfig
+from gainful.advantage.info_gain_metrics import info_gain_metrics
+from gainful.advantage.missing_gains import MissingOptions
 from gainful.advantage.ngrpo import NgrpoConfig, ngrpo
 from gainful.advantage.nsr import NsrConfig, nsr
 from gainful.advantage.psr import PsrConfig, psr
@@ -45,6 +49,10 @@ __all__ = [
     "BnpoConfig",
     "CanonLengthConfig",
     "Estimator",
+    "InfoGainConfig",
+    "info_gain",
+    "info_gain_metrics",
+    "MissingOptions",
     "NgrpoConfig",
     "NsrConfig",
     "OutcomeOptions",

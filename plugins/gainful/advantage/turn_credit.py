@@ -14,6 +14,7 @@ from gainful.advantage.ngrpo import NgrpoConfig, ngrpo
 from gainful.advantage.nsr import NsrConfig, nsr
 from gainful.advantage.psr import PsrConfig, psr
 from gainful.advantage.rows import broadcast, check_config, check_shapes, check_signal, outcome_scores, row_sums
+from gainful.advantage.turn_baseline import centred
 from gainful.advantage.turns import Turns, find_turns
 from gainful.advantage.types import Advantages, Registration
 from gainful.advantage.w_reinforce import WReinforceConfig, w_reinforce
@@ -139,7 +140,8 @@ def turn_credit(
     else:
         result = _base(outcome, response_mask, group_ids, config, base)
         weight = config.lam
-    credit = _credit(turns.to_go(values, config.gamma), known, turns.peer_keys(group_ids), config.baseline)
+    to_go, keys = turns.to_go(values, config.gamma), turns.peer_keys(group_ids)
+    credit = centred(to_go, known, keys, leave_one_out=config.baseline == "loo_alive")
     turns.add_to(result.advantages, weight * credit)
     return result
 
@@ -194,17 +196,6 @@ def _checked(values: Tensor, known: Tensor) -> Tensor:
             "turn_valid=False"
         )
     return values
-
-
-def _credit(to_go: Tensor, known: Tensor, keys: Tensor, baseline: str) -> Tensor:
-    """[S] float64: reward-to-go less the mean of its peers that are alive; zero where it is alone or not alive."""
-    peers = group_rows(keys[known])
-    alive = to_go[known]
-    centred = alive - peers.mean(alive)[peers.index]
-    if baseline == "loo_alive":
-        centred = centred * (peers.size / (peers.size - 1).clamp(min=1))[peers.index]
-    centred = centred.masked_fill((peers.size == 1)[peers.index], 0.0)
-    return torch.zeros_like(to_go).masked_scatter_(known, centred)
 
 
 REGISTRATION: Registration = {

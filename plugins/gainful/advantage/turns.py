@@ -51,11 +51,19 @@ class Turns:
         for rows in row_blocks(rewards):
             row, column = rewards[rows].nonzero(as_tuple=True)
             values = rewards[rows][row, column].double()
-            row = row + rows.start
-            has_turn = self.count[row] > 0
-            turn = self._turn_of(row[has_turn], column[has_turn])
-            totals.index_add_(0, turn, values[has_turn])
+            turn = self.of_tokens(row + rows.start, column)
+            has_turn = turn >= 0
+            totals.index_add_(0, turn[has_turn], values[has_turn])
         return totals
+
+    def of_tokens(self, row: Tensor, column: Tensor) -> Tensor:
+        """[N] int64: the turn that tokens [N] count for: their own, else the one before, else the first of the row.
+
+        -1 in a row without turns.
+        """
+        starts = self.row * self.num_tokens + self.start
+        turn = torch.searchsorted(starts, row * self.num_tokens + column, right=True) - 1
+        return torch.maximum(turn, self.first[row]).masked_fill(self.count[row] == 0, -1)
 
     def to_go(self, values: Tensor, gamma: float) -> Tensor:
         """[S] float64: values [S] summed from each turn to the end of its row, discounted by gamma per turn."""
@@ -82,12 +90,6 @@ class Turns:
             levels = torch.zeros(len(edges) - 1, dtype=values.dtype, device=values.device)
             levels[1::2] = values[turns]
             block += levels.repeat_interleave(edges.diff(), output_size=block.numel()).view(block.shape)
-
-    def _turn_of(self, row: Tensor, column: Tensor) -> Tensor:
-        """[N] int64: the turn that tokens (row, column) count for."""
-        starts = self.row * self.num_tokens + self.start
-        turn = torch.searchsorted(starts, row * self.num_tokens + column, right=True) - 1
-        return torch.maximum(turn, self.first[row])
 
     def _turns_in(self, rows: slice) -> tuple[int, int]:
         """First and one past last turn of a block of rows."""

@@ -58,6 +58,7 @@ def check_advantage(
     *,
     signals: Signals | None = None,
     config: Options | None = None,
+    prepare: Callable[[Batch], Batch] | None = None,
     num_batches: int = 20,
     seed: int = 0,
 ) -> None:
@@ -68,6 +69,7 @@ def check_advantage(
         signals: Makes the inputs in `spec.needs` for a batch, each row's from that row's mask alone; required if there
             are any.
         config: The options to call it with; the defaults of `spec.config_cls` if not given.
+        prepare: Puts rewards to where the method allows them, for one that reads more than row sums.
         num_batches: Random batches per check.
         seed: Of the random batches.
 
@@ -83,6 +85,7 @@ def check_advantage(
     generator = torch.Generator().manual_seed(seed)
     for _ in range(num_batches):
         batch = random_batch(generator, reward_range=spec.reward_range or _DEFAULT_RANGE)
+        batch = prepare(batch) if prepare else batch
         for check in _CLAUSES:
             check(case, batch, generator)
 
