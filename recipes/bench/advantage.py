@@ -40,6 +40,7 @@ from verl.trainer.ppo.core_algos import (
 )
 
 from gainful.advantage import agpo, diagnostics
+from gainful.advantage.turns import find_turns
 from gainful.catalog import EstimatorSpec, list_estimators
 from gainful_verl.signals import Carried, carried
 
@@ -47,10 +48,10 @@ GROUP_SIZE = 8
 LIMIT_GRPO, LIMIT_VECTORIZED, LIMIT_MEMORY = 1.0, 1.2, 2.0
 LIMITS_VECTORIZED = {
     **dict.fromkeys(("canon_length", "adora", "aspo_shape"), 1.5),  # need lengths or positions
-    **dict.fromkeys(("turn_credit", "turn_traj", "gigpo", "canon_entropy", "spae"), 4.0),
+    **dict.fromkeys(("turn_credit", "info_gain", "turn_traj", "gigpo", "canon_entropy", "spae"), 4.0),
     "arm": 8.0,  # finds the least likely fifth of each row's tokens
 }
-OPTIONS = {"arm": {"alpha": 0.5}, "spae": {"weight": 0.5, "damping": 0.5}}
+OPTIONS = {"info_gain": {"missing": {"max_rate": 1.0}}, "arm": {"alpha": 0.5}, "spae": {"weight": 0.5, "damping": 0.5}}
 WORKSPACE_BYTES = 16 * 2**20
 """What blocks of rows may take however small the batch is; it does not grow with the batch."""
 PROBE_EVERY = 1024
@@ -80,6 +81,14 @@ class Batch:
         names = np.array([str(uuid.UUID(int=group)) for group in range(num_rows // GROUP_SIZE + 1)], dtype=object)
         self.uids = names[self.ids.numpy()]
         self.rewards, self.mask, self.ids = (x.to(device) for x in (self.rewards, self.mask, self.ids))
+
+    def carrying(self) -> torch.Tensor:
+        """The rewards of `info_gain`: outcomes last, and a gain on each turn before the last."""
+        turns, rewards = find_turns(self.mask), torch.zeros_like(self.rewards)
+        rewards[:, -1] = self.rewards.sum(dim=1)
+        row, start, end = (part[~turns.is_last] for part in (turns.row, turns.start, turns.end))
+        rewards[row, end - 1], rewards[row, start] = 0.25, -0.25
+        return rewards
 
 
 def signals(batch: Batch, names: Sequence[str], seed: int = 1) -> dict[str, torch.Tensor]:
@@ -113,6 +122,8 @@ def calling(spec: EstimatorSpec, batch: Batch, tensors: dict[str, object]) -> Ca
     """A call as verl makes it, within the trainer's block if the estimator needs signals."""
     estimate = get_adv_estimator_fn(spec.name)
     config = OmegaConf.create({"adv_estimator": spec.name, "gainful": OPTIONS.get(spec.name, {})})
+    if spec.name == "info_gain":
+        tensors = {**tensors, "token_level_rewards": batch.carrying()}
     if not spec.needs:
         return lambda: estimate(**tensors, config=config)
     handed_over = Carried(batch.uids, signals(batch, spec.needs))
