@@ -15,7 +15,7 @@ from pydantic import Field, SecretBytes, field_validator, model_validator
 
 from gainful.config import Options
 from gainful.errors import InputError
-from gainful.sparkv.layout import BlockLayout
+from gainful.sparkv.blocks import BlockLayout
 
 __all__ = ["KEY_CHARACTERS", "KeySpace", "check_key"]
 

@@ -1,53 +1,61 @@
-"""The bytes of one engine block of one layer: sizes, dtype and how the kernels pack them."""
+"""Where the chunks of a prompt lie and how many bytes each has on the wire."""
 
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from pydantic import Field, model_validator
+import numpy as np
+import numpy.typing as npt
 
-from gainful.config import Options
+from gainful.errors import InputError
 
-__all__ = ["AMX_TILE", "DTYPE_BYTES", "BlockLayout", "KvDtype", "Packing"]
+__all__ = ["ChunkLayout", "FloatArray"]
 
-KvDtype = Literal["bfloat16", "float16", "float32", "fp8_e4m3", "fp8_e5m2"]
-Packing = Literal["token_major", "vec", "vec16", "amx"]
-
-DTYPE_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4, "fp8_e4m3": 1, "fp8_e5m2": 1}
-AMX_TILE = 16
-"""Rows of one tile of the AMX kernels."""
+FloatArray = npt.NDArray[np.float64]
 
 
-class BlockLayout(Options):
-    """One block of one layer on one tensor-parallel rank; a block is one run of `block_bytes` bytes.
+@dataclass(frozen=True, slots=True)
+class ChunkLayout:
+    """N chunks of equally many tokens, whole engine blocks, from `first_token` on.
 
-    With H heads, n tokens and d values a head, a block holds per head
-    - `token_major`: [n, 2 d], keys before values in each row;
-    - `vec`, `vec16`: keys as [d, n], then values as [n, d];
-    - `amx`: keys as [n / 16, d / 2, 16, 2], then values as [d / 16, n / 2, 16, 2].
-    Seen in vLLM 0.32's CPU kernels, except `token_major`.
+    Raises:
+        InputError: A number is impossible, or a chunk is no multiple of the block.
     """
 
-    num_kv_heads: int = Field(ge=1, le=4096)
-    """Heads of keys and values on this rank."""
-    block_size: int = Field(ge=1, le=65536)
-    """Tokens in a block."""
-    head_dim: int = Field(ge=1, le=4096)
-    """Values in a key, and in a value."""
-    dtype: KvDtype
-    """Of the cache, not of the model."""
-    packing: Packing = "token_major"
-    """Order of the bytes inside a block."""
+    num_chunks: int
+    """N."""
+    chunk_tokens: int
+    """g, a multiple of `block_tokens`."""
+    chunk_bytes: int | Sequence[int]
+    """b_i on the wire: one number for all, or [N]."""
+    block_tokens: int = 1
+    """Tokens of an engine block."""
+    first_token: int = 0
+    """Position of the first chunk; what is before it is computed already."""
 
-    @model_validator(mode="after")
-    def _tiles(self) -> "BlockLayout":
-        """Whole tiles only."""
-        if self.packing == "amx" and (self.block_size % AMX_TILE or self.head_dim % AMX_TILE):
-            raise ValueError(
-                f"amx packing needs block_size and head_dim in multiples of {AMX_TILE}, "
-                f"got {self.block_size} and {self.head_dim}"
+    def __post_init__(self) -> None:
+        if self.num_chunks < 0 or self.chunk_tokens < 1 or self.block_tokens < 1 or self.first_token < 0:
+            raise InputError(f"ChunkLayout: sizes must be positive, got {self}")
+        if self.chunk_tokens % self.block_tokens or self.first_token % self.block_tokens:
+            raise InputError(
+                f"ChunkLayout: chunk_tokens and first_token must be multiples of block_tokens {self.block_tokens}, "
+                f"got {self.chunk_tokens} and {self.first_token}"
             )
-        return self
+        if not isinstance(self.chunk_bytes, int) and len(self.chunk_bytes) != self.num_chunks:
+            raise InputError(f"ChunkLayout: chunk_bytes must have {self.num_chunks} entries, got {len(self.chunk_bytes)}")
 
     @property
-    def block_bytes(self) -> int:
-        """Bytes of one block of one layer."""
-        return 2 * self.num_kv_heads * self.block_size * self.head_dim * DTYPE_BYTES[self.dtype]
+    def end_token(self) -> int:
+        """First position after the last chunk."""
+        return self.start_of(self.num_chunks)
+
+    def start_of(self, chunk: int) -> int:
+        """First position of a chunk; of the one after the last, the end."""
+        return self.first_token + chunk * self.chunk_tokens
+
+    def bytes_of(self, chunk: int) -> int:
+        """b_i."""
+        return self.chunk_bytes if isinstance(self.chunk_bytes, int) else self.chunk_bytes[chunk]
+
+    def positions(self) -> FloatArray:
+        """p_i, [N]."""
+        return self.first_token + self.chunk_tokens * np.arange(self.num_chunks, dtype=np.float64)
