@@ -65,7 +65,12 @@ def test_the_wheel_holds_four_packages_and_nothing_else(wheel):
         "gainful_llamaindex",
         "gainful_vllm",
     }
-    for needed in ("gainful/py.typed", "gainful_verl/hydra_env/hydra/env/default.yaml"):
+    needed_files = (
+        "gainful/py.typed",
+        "gainful_verl/hydra_env/hydra/env/default.yaml",
+        "gainful_verl/configs/search_tool.yaml",
+    )
+    for needed in needed_files:
         assert needed in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
