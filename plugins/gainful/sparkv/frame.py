@@ -1,4 +1,4 @@
-"""Frames: what is stored under one key. A chunk's tensors, one section per layer, each of which can be read and checked alone.
+"""Frames: what is stored under a key. A chunk's tensors, one section per layer, each of which can be checked alone.
 
     0   magic           8 bytes  "SPARKV" 0x1a 0x0a
     8   version         u16      1
@@ -11,9 +11,9 @@
         payload         the sections, back to back
 
 The table lists for every section its stored length, its BLAKE2b digest and its tensors (name, dtype, shape, offsets);
-what it lists must fill the section exactly. Numbers are little-endian. A section may be compressed, then sealed; the digest
-is that of the stored bytes. Without sealing the digests show damage, not malice: who may write to the store can forge
-them.
+what it lists must fill the section exactly. Numbers are little-endian. A section may be compressed, then sealed; the
+digest is that of the stored bytes. Without sealing the digests show damage, not malice: who may write to the store can
+forge them.
 """
 
 import struct
@@ -169,7 +169,7 @@ class Header:
 
 
 def header_bytes(start: Buffer) -> int:
-    """Length of a frame's header, from its first `FIXED_BYTES` bytes or more; `IntegrityError` if they are no frame's."""
+    """Length of a frame's header, from its first `FIXED_BYTES` bytes; `IntegrityError` if they are no frame's."""
     return FIXED_BYTES + _fixed(memoryview(start).cast("B"))[1]
 
 
@@ -335,7 +335,7 @@ def _entries(arrays: Mapping[str, npt.NDArray[np.generic]]) -> tuple[TensorEntry
 
 def _bytes_of(array: npt.NDArray[np.generic]) -> memoryview:
     little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-    return memoryview(little.reshape(-1).view(np.uint8))
+    return little.reshape(-1).view(np.uint8).data
 
 
 def _array(tensor: TensorEntry, data: Buffer) -> npt.NDArray[np.generic]:

@@ -78,9 +78,13 @@ class KeySpace(Options):
     def _consistent(self) -> "KeySpace":
         """Ranks within sizes, and a salt where strangers meet."""
         if self.tp_rank >= self.tp_size or self.pp_rank >= self.pp_size:
-            raise ValueError(f"ranks must be below sizes, got tp {self.tp_rank}/{self.tp_size}, pp {self.pp_rank}/{self.pp_size}")
+            raise ValueError(
+                f"ranks must be below sizes, got tp {self.tp_rank}/{self.tp_size}, pp {self.pp_rank}/{self.pp_size}"
+            )
         if self.shared and self.tenant_salt is None:
-            raise ValueError("a store shared across tenants needs tenant_salt, or one tenant can probe another's prompts")
+            raise ValueError(
+                "a store shared across tenants needs tenant_salt, or one tenant can probe another's prompts"
+            )
         if self.tenant_salt is not None and len(self.tenant_salt.get_secret_value()) < MIN_SALT_BYTES:
             raise ValueError(f"tenant_salt must have at least {MIN_SALT_BYTES} bytes")
         return self

@@ -1,7 +1,7 @@
 """Optional encryption of frames: AES-256-GCM with a key of its own for every frame.
 
-The master key comes from an environment variable, never from a URL or an option file. Frame keys are derived from it and
-24 random bytes that stand in the frame, so nonces may simply count sections: no pair of key and nonce ever repeats.
+The master key comes from an environment variable, never from a URL or an option file. Frame keys are derived from it
+and from 24 random bytes that stand in the frame, so nonces may simply count sections: no pair of key and nonce repeats.
 """
 
 import base64
@@ -24,7 +24,7 @@ Buffer = bytes | bytearray | memoryview
 
 
 def read_secret(variable: str) -> bytes:
-    """The bytes whose base64 stands in an environment variable; `ConfigError` without the value if they cannot be read."""
+    """The bytes whose base64 an environment variable holds; `ConfigError`, without the value, if it cannot be read."""
     text = os.environ.get(variable, "").strip()
     if not text:
         raise ConfigError(f"environment variable {variable} is empty or not set; it must hold base64")
@@ -82,7 +82,8 @@ class Sealer:
 
     def __init__(self, masters: Sequence[bytes]) -> None:
         if not masters or any(len(master) != KEY_BYTES for master in masters):
-            raise ConfigError(f"encryption needs one or more keys of {KEY_BYTES} bytes, got {[len(m) for m in masters]}")
+            lengths = [len(master) for master in masters]
+            raise ConfigError(f"encryption needs one or more keys of {KEY_BYTES} bytes, got lengths {lengths}")
         _cryptography("hazmat.primitives.ciphers.aead")
         self._masters = {_key_id(master): master for master in masters}
         self.key_id = _key_id(masters[0])
