@@ -12,15 +12,16 @@ from llama_index.core.tools import AsyncBaseTool
 
 from gainful.budget import Budget, ControllerConfig, Ledger, Refusal
 from gainful.budget.axes import INPUT_TOKENS, MONEY, SECONDS
+from gainful.budget.commit import fallback_text
 from gainful.budget.host_loop import TOOL, Step, next_step
 from gainful_llamaindex.adapt import input_tokens_of, question_of, usage_of
 from gainful_llamaindex.admission import admit
 from gainful_llamaindex.events import BudgetedAgentOutput
-from gainful_llamaindex.last_words import fallback_text, keep_turn
+from gainful_llamaindex.last_words import keep_turn
 from gainful_llamaindex.run_state import clock, open_run, save_run
 from gainful_llamaindex.runs import GuardRun
 from gainful_llamaindex.sealed import unseal
-from gainful_llamaindex.telling import report_of, tell_charge, tell_exhausted
+from gainful_llamaindex.telling import note_charge, report_of, tell_charges, tell_exhausted
 from gainful_llamaindex.token_caps import capped, own_cap
 from gainful_llamaindex.tools import NOTICE
 
@@ -51,6 +52,7 @@ class Guarded:
         settings = self.guard_settings()
         run = await open_run(ctx, settings.key, llm_input, settings.budget, self._starter(llm_input))
         run.handing_off = False
+        tell_charges(ctx, run)  # of the tools
         offered = [tool for tool in tools if tool.metadata.name != NOTICE]
         step = self._plan(run, llm_input, offered)
         if not step.final:
@@ -72,7 +74,7 @@ class Guarded:
             charge = run.settle_tool(result.tool_id, said.content, clock(), failed=said.is_error)
             query = f"{result.tool_name} {json.dumps(result.tool_kwargs, default=str)}"
             began = run.begun.pop(result.tool_id, 0.0)
-            tell_charge(ctx, run, TOOL, charge, began=began, tool=result.tool_name, query=query)
+            note_charge(run, TOOL, charge, began=began, tool=result.tool_name, query=query)
             run.handing_off = run.handing_off or result.tool_name == "handoff"
         await save_run(ctx, settings.key, run)
         await super().handle_tool_call_results(ctx, results, memory)  # type: ignore[misc]
@@ -82,6 +84,7 @@ class Guarded:
         output = await super().finalize(ctx, output, memory)  # type: ignore[misc]
         settings = self.guard_settings()
         run: GuardRun = await ctx.store.get(settings.key)
+        tell_charges(ctx, run)
         if run.handing_off:
             return output
         run.close(clock())
@@ -91,11 +94,9 @@ class Guarded:
         return BudgetedAgentOutput(**fields, report=report_of(run, output.response.content or ""))
 
     def _starter(self, messages: Sequence[ChatMessage]) -> Callable[[Budget, int, dict[str, Any]], GuardRun]:
-        prices, question = self.guard_settings().prices, question_of(messages)
-
         def start(budget: Budget, host_steps: int, mark: dict[str, Any]) -> GuardRun:
-            ledger = Ledger(budget, now=clock(), prices=prices, host_steps=host_steps)
-            return GuardRun(ledger=ledger, run_id=mark["seen"], question=question, **mark)
+            ledger = Ledger(budget, now=clock(), prices=self.guard_settings().prices, host_steps=host_steps)
+            return GuardRun(ledger=ledger, run_id=mark["seen"], question=question_of(messages), **mark)
 
         return start
 
@@ -154,7 +155,8 @@ class Guarded:
         finally:
             usage = None if output is None else usage_of(output.raw, said_something=_says_something(output))
             charge = run.ledger.settle(reservation.id, usage, clock())
-            tell_charge(ctx, run, step.purpose, charge, began=began)
+            note_charge(run, step.purpose, charge, began=began)
+            tell_charges(ctx, run)
         return output
 
 

@@ -1,23 +1,12 @@
-"""An answer without a model, and a chat history that holds it in the form the next turn expects."""
+"""An answer without a model goes into the chat history in the form that the next turn expects."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from llama_index.core.agent.react.types import ActionReasoningStep, ResponseReasoningStep
 from llama_index.core.agent.workflow import FunctionAgent, ReActAgent
 from llama_index.core.base.llms.types import ChatMessage
 
-__all__ = ["fallback_text", "keep_turn"]
-
-_NO_ANSWER = "No answer: the budget of this run was spent before one could be written."
-_MAX_PASSAGES = 5
-_MAX_CHARS = 300
-
-
-def fallback_text(evidence: Sequence[str]) -> str:
-    """That there is no answer, and what the tools returned last."""
-    found = [f"[{n}] {text[:_MAX_CHARS]}" for n, text in enumerate(evidence[-_MAX_PASSAGES:], start=1)]
-    return "\n".join([_NO_ANSWER, *(["Found until then:", *found] if found else [])])
+__all__ = ["keep_turn"]
 
 
 async def keep_turn(agent: Any, ctx: Any, text: str) -> None:

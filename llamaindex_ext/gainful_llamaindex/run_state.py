@@ -10,6 +10,7 @@ from llama_index.core.agent.workflow.base_agent import DEFAULT_MAX_ITERATIONS
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.workflow import Context
 from llama_index.core.workflow.errors import WorkflowRuntimeError
+from workflows.context.state_store import DictState
 
 from gainful.budget import Budget
 from gainful_llamaindex.errors import GainfulBudgetError, NoLedgerError
@@ -67,20 +68,21 @@ async def open_run(
         GainfulBudgetError: The host's own loop is too short to answer in.
     """
     store = _store_of(ctx)
-    iteration = await store.get("num_iterations", default=0)
-    run: RunT | None = await store.get(key, default=None)
-    turn, seen = await store.get("user_msg_str", default=""), _fingerprint(messages)
+    state = await store.get_state()  # once: every read of a store that is kept outside decodes all of it
+    iteration = _read(state, "num_iterations", 0)
+    run: RunT | None = _read(state, key, None)
+    turn, seen = _read(state, "user_msg_str", ""), _fingerprint(messages)
     if run is not None and run.goes_on(turn, iteration, seen):
         run.count_others(iteration)
         run.last_iteration, run.seen = iteration, seen
         return run
-    steps = await store.get("max_iterations", default=DEFAULT_MAX_ITERATIONS) - iteration - 1
+    steps = _read(state, "max_iterations", DEFAULT_MAX_ITERATIONS) - iteration - 1
     if steps < 1:
         raise GainfulBudgetError(
             f"max_iterations must be at least {iteration + 2} to answer within it, got {steps + iteration + 1}: "
             "LlamaIndex raises at the end of the last one, even if it answered; pass run(..., max_iterations=...)"
         )
-    own = await store.get(BUDGET_KEY, default=None)
+    own = _read(state, BUDGET_KEY, None)
     mark = {"turn": turn, "last_iteration": iteration, "seen": seen}
     run = make(budget if own is None else Budget.parse(own), steps, mark)
     await store.set(key, run)
@@ -88,8 +90,10 @@ async def open_run(
 
 
 async def save_run(ctx: Any, key: str, run: Run) -> None:
-    """Store the run, so that a snapshot taken from now on holds it."""
-    await _store_of(ctx).set(key, run)
+    """Store the run, so that a snapshot taken from now on holds it; a store that keeps the object itself has it."""
+    store = _store_of(ctx)
+    if await store.get(key, default=None) is not run:
+        await store.set(key, run)
 
 
 async def current_run(key: str | None = None) -> tuple[Any, Run]:
@@ -116,6 +120,11 @@ def _store_of(ctx: Any) -> Any:
             "a run: call agent.run(...), not take_step"
         )
     return store
+
+
+def _read(state: Any, key: str, default: Any) -> Any:
+    """From the host's own state, which is like a dictionary, or from a model that the user declared."""
+    return state.get(key, default) if isinstance(state, DictState) else getattr(state, key, default)
 
 
 def _fingerprint(messages: Sequence[ChatMessage]) -> str:

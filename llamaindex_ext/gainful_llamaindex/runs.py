@@ -73,6 +73,8 @@ class GuardRun(Run):
     without_model: bool = False
     """The answer was written without a model."""
     trace: Trace = Field(default_factory=Trace)
+    num_told: int = 0
+    """Records of the trace that were written to the event stream."""
 
     @property
     def accounts(self) -> Ledger:

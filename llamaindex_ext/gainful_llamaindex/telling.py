@@ -21,9 +21,40 @@ from gainful_llamaindex.runs import GuardRun, SearchRun
 if TYPE_CHECKING:
     from gainful_llamaindex.guards import GuardSettings
 
-__all__ = ["exceeded", "report_of", "tell_charge", "tell_end", "tell_exhausted", "tell_step"]
+__all__ = ["exceeded", "note_charge", "report_of", "tell_charges", "tell_end", "tell_exhausted", "tell_step"]
 
 _HASH = ControllerConfig().config_hash
+
+# A guarded agent decides by itself and scores nothing. Copied per charge, since most of it never changes.
+_UNSCORED = StepRecord(
+    run_id="",
+    step=0,
+    t=0,
+    t_begin=0,
+    t_end=0,
+    action="",
+    decided="",
+    query="",
+    purpose="",
+    tool="",
+    k=0,
+    features={},
+    s=0.0,
+    options=(),
+    rho=0.0,
+    shadow_price=0.0,
+    guards=(),
+    forced=False,
+    reason="",
+    reserved={},
+    used={},
+    usage="reported",
+    ledger=(),
+    new_evidence=(),
+    outcome="ok",
+    config_hash=_HASH,
+    observation=Observation(),
+)
 
 
 def tell_step(ctx: Any, state: SearchState) -> None:
@@ -66,47 +97,44 @@ def _axis(report: BudgetReport) -> str:
     return SECONDS if report.exit_reason == "deadline" else report.exit_reason.removeprefix("budget:")
 
 
-def tell_charge(
-    ctx: Any, run: GuardRun, action: str, charge: Charge | None, *, began: float, tool: str = "", query: str = ""
+def note_charge(
+    run: GuardRun, action: str, charge: Charge | None, *, began: float, tool: str = "", query: str = ""
 ) -> None:
-    """Note what was charged, in the trace of a guarded run and in the event stream; nothing if nothing was.
+    """Note what was charged in the trace of a guarded run; nothing if nothing was.
 
     `began` is in elapsed seconds of the run, as the ledger counts them.
     """
     if charge is None:
         return
     kind, start = action.upper(), from_units(SECONDS, began)
-    record = StepRecord(
-        run_id=run.run_id,
-        step=len(run.trace.records),
-        t=start,
-        t_begin=start,
-        t_end=from_units(SECONDS, run.ledger.read_clock(clock())),
-        action=kind,
-        decided=kind,
-        query=query,
-        purpose="",
-        tool=tool,
-        k=0,
-        features={},
-        s=0.0,
-        options=(),
-        rho=pressure(shares_left(run.ledger.left(), run.ledger.limits).values()),
-        shadow_price=0.0,
-        guards=(),
-        forced=False,
-        reason="",
-        reserved={},
-        used=charge.amounts,
-        usage=charge.source,
-        ledger=run.ledger.usage(),
-        new_evidence=(),
-        outcome="ok",
-        config_hash=_HASH,
-        observation=Observation(),
-    )
-    run.trace.append(record)
-    ctx.write_event_to_stream(_budget_event(record))
+    ledger = run.ledger
+    given = {
+        "run_id": run.run_id,
+        "step": len(run.trace.records),
+        "t": start,
+        "t_begin": start,
+        "t_end": from_units(SECONDS, ledger.read_clock(clock())),
+        "action": kind,
+        "decided": kind,
+        "query": query,
+        "tool": tool,
+        "rho": pressure(shares_left(ledger.left(), ledger.limits).values()),
+        "used": charge.amounts,
+        "usage": charge.source,
+        "ledger": ledger.usage(),
+    }
+    run.trace.append(_UNSCORED.model_copy(update=given))
+
+
+def tell_charges(ctx: Any, run: GuardRun) -> None:
+    """Write what was charged since the last time to the event stream.
+
+    Called in the host's steps that write events anyway: a step that writes its first one keeps the host waiting.
+    """
+    records = run.trace.records
+    for record in records[run.num_told :]:
+        ctx.write_event_to_stream(_budget_event(record))
+    run.num_told = len(records)
 
 
 async def tell_exhausted(ctx: Any, run: GuardRun, settings: "GuardSettings", why: Refusal) -> None:

@@ -41,14 +41,11 @@ class NoticeTool(AsyncBaseTool):
         return self.call(**kwargs)
 
 
-class BudgetedTool(AsyncBaseTool):
-    """A tool of the user. It runs only inside a run with a ledger, and not beyond that run's deadline.
+class _Budgeted:
+    """How a budgeted tool is called. Mixed in, so that the host makes no span of it: the user's tool has its own."""
 
-    Whether a call is allowed was settled before: `take_step` admits calls, since only it sees a whole batch.
-    """
-
-    def __init__(self, tool: BaseTool, key: str) -> None:
-        self._tool, self._key = adapt_to_async_tool(tool), key
+    _tool: AsyncBaseTool
+    _key: str
 
     @property
     def metadata(self) -> ToolMetadata:
@@ -81,6 +78,16 @@ class BudgetedTool(AsyncBaseTool):
         return ToolOutput(
             tool_name=self.metadata.get_name(), content=message, raw_input=kwargs, raw_output=message, is_error=True
         )
+
+
+class BudgetedTool(_Budgeted, AsyncBaseTool):
+    """A tool of the user. It runs only inside a run with a ledger, and not beyond that run's deadline.
+
+    Whether a call is allowed was settled before: `take_step` admits calls, since only it sees a whole batch.
+    """
+
+    def __init__(self, tool: BaseTool, key: str) -> None:
+        self._tool, self._key = adapt_to_async_tool(tool), key
 
 
 class BudgetedTools(ObjectRetriever):

@@ -56,3 +56,22 @@ def test_the_report_survives_json(out):
     again = BudgetedAgentOutput.model_validate(json.loads(json.dumps(out.model_dump(mode="json"))))
     assert again.report == out.report
     assert again.report.table() == out.report.table()
+
+
+def test_the_report_as_text_is_the_answer_and_what_it_took(out):
+    answer, line = str(out.report).splitlines()
+    assert answer == "Tarnholm"
+    assert line.endswith("audit ok")
+    assert f"calls {out.report.spent['tool_calls']:g}/2" in line
+
+
+def test_limits_and_what_is_left_are_read_by_axis(out):
+    report = out.report
+    assert report.limits["tool_calls"] == 2
+    assert report.limits["output_tokens"] == 300
+    assert report.left["tool_calls"] == 2 - report.spent["tool_calls"]
+    assert report.left["output_tokens"] == 300 - report.spent["output_tokens"]
+
+
+def test_a_host_that_prints_what_it_carries_prints_no_run(out):
+    assert len(repr(out.report)) < 200

@@ -89,4 +89,6 @@ def _cost(ledger: Ledger, purpose: str, now: float, own_cap: int | None, input_t
 def _misfit(ledger: Ledger, cost: Cost, purpose: str, now: float, floor: int) -> Refusal | None:
     """Why `cost` does not fit; with fewer output tokens than `floor` the call would only be cut."""
     asked = max(cost.output_tokens, floor) if OUTPUT_TOKENS in ledger.limits else cost.output_tokens
-    return ledger.check(cost.model_copy(update={"output_tokens": asked}), purpose, now)
+    if asked != cost.output_tokens:
+        cost = cost.model_copy(update={"output_tokens": asked})
+    return ledger.check(cost, purpose, now)

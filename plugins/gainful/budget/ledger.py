@@ -392,8 +392,13 @@ class Ledger:
     def _axis_use(self, axis: str, elapsed: int) -> AxisUse:
         spent = elapsed if axis == SECONDS else self._spent.get(axis, 0)
         reserved, limit = self._reserved_now(axis, elapsed), self._limits[axis]
-        amounts = {"limit": limit, "spent": spent, "reserved": reserved, "left": max(0, limit - spent - reserved)}
-        return AxisUse(axis=axis, **{name: to_units(axis, amount) for name, amount in amounts.items()})
+        return AxisUse(
+            axis=axis,
+            limit=to_units(axis, limit),
+            spent=to_units(axis, spent),
+            reserved=to_units(axis, reserved),
+            left=to_units(axis, max(0, limit - spent - reserved)),
+        )
 
 
 def _add(account: dict[str, int], amounts: Mapping[str, int], sign: int = 1) -> None:

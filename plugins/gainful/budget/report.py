@@ -1,10 +1,9 @@
 """What a finished run hands back: one answer, why it ended, what it took."""
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
 
-from pydantic import Field
-
+from gainful.budget.axes import Amount
 from gainful.budget.finalizer import Finalized
 from gainful.budget.memory import Evidence
 from gainful.budget.trace import Trace
@@ -43,7 +42,28 @@ class BudgetReport(Record):
     config_hash: str
     versions: Mapping[str, str]
     warnings: tuple[str, ...] = ()
-    trace: Trace = Field(repr=False)
+    trace: Trace
+
+    @property
+    def limits(self) -> dict[str, Amount]:
+        """Limit per limited axis, grants included, in its own unit."""
+        return {use.axis: use.limit for use in self.axes}
+
+    @property
+    def left(self) -> dict[str, Amount]:
+        """What was left per limited axis, in its own unit."""
+        return {use.axis: use.left for use in self.axes}
+
+    def __str__(self) -> str:
+        """The answer, and on a second line why the run ended and what it took of each limit."""
+        from gainful.budget.table import report_line
+
+        return f"{self.answer}\n{report_line(self)}"
+
+    def __repr_args__(self) -> Iterator[tuple[str, Any]]:
+        """Few: hosts print what they carry, and a whole run would fill their logs."""
+        for name in ("run_id", "answer", "exit_reason", "audit_ok"):
+            yield name, getattr(self, name)
 
     def table(self) -> str:
         """The run as text, one line per step."""

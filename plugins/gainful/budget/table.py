@@ -11,7 +11,7 @@ from gainful.budget.types import AxisUse
 if TYPE_CHECKING:
     from gainful.budget.report import BudgetReport
 
-__all__ = ["decision_line", "report_table", "step_line"]
+__all__ = ["decision_line", "report_line", "report_table", "step_line"]
 
 _WIDTH = 140
 _ROOM_FOR_GUARDS = 36
@@ -61,14 +61,21 @@ def report_table(report: "BudgetReport") -> str:
     accounts = [
         f"{use.axis:<15} limit {use.limit:>10g}  spent {use.spent:>10g}  left {use.left:>10g}" for use in report.axes
     ]
-    audit = (
-        "audit ok"
-        if report.audit_ok
-        else "audit FAILED: "
-        + "; ".join(f"{over.purpose} {over.resource} {over.reported:g} > {over.reserved:g}" for over in report.overruns)
-    )
-    end = [f"{report.exit_reason} ({report.origin}), {audit}", f"answer: {_one_line(report.answer)}"]
+    end = [f"{report.exit_reason} ({report.origin}), {_audit(report)}", f"answer: {_one_line(report.answer)}"]
     return "\n".join([*map(step_line, report.trace.steps), *accounts, *end])
+
+
+def report_line(report: "BudgetReport") -> str:
+    """Why a run ended and what it took of each limit: `answered, calls 1/2, tok 38/300, audit ok`."""
+    used = [f"{_SHORT.get(use.axis, use.axis)} {use.spent:g}/{use.limit:g}" for use in report.axes]
+    return ", ".join([report.exit_reason, *used, _audit(report)])
+
+
+def _audit(report: "BudgetReport") -> str:
+    if report.audit_ok:
+        return "audit ok"
+    over = (f"{over.purpose} {over.resource} {over.reported:g} > {over.reserved:g}" for over in report.overruns)
+    return f"audit FAILED: {'; '.join(over)}"
 
 
 def _one_line(text: str) -> str:
