@@ -19,11 +19,13 @@ from gainful.doctor import Finding, examine_host, examine_plugins
 from gainful.errors import ConfigError, GainfulError
 from gainful.hosts import HOSTS
 from gainful.retrieval.command import app as retrieve
+from gainful.sparkv.command import app as sparkv
 
 __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Spend compute only where it is gainful.")
 app.add_typer(retrieve, name="retrieve")
+app.add_typer(sparkv, name="sparkv")
 
 
 class OnMissing(str, Enum):

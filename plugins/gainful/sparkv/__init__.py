@@ -1,18 +1,18 @@
 """SparKV: part of a prompt's KV cache is streamed from a store while the engine computes the rest.
 
 A reusable prefix can be computed again or loaded. Alone, each route leaves the other idle; together they take about
-half as long where both are equally fast, and gain less the further they are apart. The engine computes from the front, the store streams
-from the back, and where they meet the prompt is done. `costs` and `link` learn from what was measured what a chunk
-costs on either route, `planner` says whether mixing them pays and what no assignment can beat, `rebalancer` lets both
-routes run until they meet, and `simulate` shows all of it without an engine. Nothing here does I/O except stores.
+half as long where both are equally fast, and gain less the further they are apart. The engine computes from the front,
+the store streams from the back, and where they meet the prompt is done. `costs` and `link` learn from measurements what
+a chunk costs on either route, `planner` says whether mixing them pays and what no assignment can beat, `rebalancer`
+lets both routes run until they meet, and `simulate` shows all of it without an engine. All of these are sans-IO.
 
 What is the paper's ("SparKV: Overhead-Aware KV Cache Loading for Efficient On-Device LLM Inference", arXiv
 2604.21231): each chunk's cost is modelled on both routes; chunks are streamed or computed, and the routes overlap; an
 offline plan is refined at run time for fluctuating links and contended processors. Its abstract says so, and that time
 to first token falls by 1.3 to 5.1 times and energy by 1.5 to 3.3 times; those are its figures, not ours. Two secondary
-sources agree on the rest: a chunk is 1,024 tokens of one layer and one head, attention's cost comes from a small network, a greedy
-schedule minimises the sum over stages of max(compute, stream), and a sliding window of actual over predicted time moves
-chunks between routes, up to a cap. There is no public code; its constants are not known.
+sources agree on the rest: a chunk is 1,024 tokens of one layer and one head, attention's cost comes from a small
+network, a greedy schedule minimises the sum over stages of max(compute, stream), and a sliding window of actual over
+predicted time moves chunks between routes, up to a cap. There is no public code; its constants are not known.
 
 What is ours, and why:
 

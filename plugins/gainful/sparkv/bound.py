@@ -5,8 +5,8 @@ import math
 import numpy as np
 
 from gainful.errors import InputError
-from gainful.sparkv.costs import RouteCosts
 from gainful.sparkv.chunks import FloatArray
+from gainful.sparkv.costs import RouteCosts
 
 __all__ = ["closed_form_split", "lower_bound_s"]
 

@@ -102,11 +102,15 @@ class LinkEstimator:
         return LinkEstimate(rate, min(low, rate), float(np.median(self._round_trips)), self._num_samples)
 
 
-def window_chunks(link: LinkEstimate | Unknown, chunk_bytes: int) -> int:
-    """Chunks to keep in flight, so that the round trip is paid once: one arriving, and bandwidth x R behind it.
+_HEADROOM = 2.0
+"""Times bandwidth x R, so that a link that is faster than expected for a while does not run dry. Ours."""
 
-    Two where the link is unknown.
+
+def window_chunks(link: LinkEstimate | Unknown, chunk_bytes: int) -> int:
+    """Chunks to keep in flight, so that the round trip is paid once: one arriving, and bandwidth x R behind it twice.
+
+    Two where the link is unknown; what is in flight when the routes meet is sent in vain.
     """
     if isinstance(link, Unknown) or chunk_bytes <= 0:
         return 2
-    return 1 + max(1, math.ceil(link.bytes_per_second * link.round_trip_s / chunk_bytes))
+    return 1 + max(1, math.ceil(_HEADROOM * link.bytes_per_second * link.round_trip_s / chunk_bytes))

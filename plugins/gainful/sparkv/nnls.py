@@ -36,8 +36,9 @@ def nnls(matrix: FloatArray, target: FloatArray) -> FloatArray:
     scale = np.linalg.norm(matrix, axis=0)
     scale[scale == 0.0] = 1.0
     # K + 1 rows tell every residual, so the subsets do not look at the samples again
-    small = np.linalg.qr(np.column_stack([matrix / scale, target]), mode="r")
-    return _best(small[:, :-1], small[:, -1]) / scale
+    small: FloatArray = np.linalg.qr(np.column_stack([matrix / scale, target])).R
+    best: FloatArray = _best(small[:, :-1], small[:, -1]) / scale
+    return best
 
 
 def _best(columns: FloatArray, target: FloatArray) -> FloatArray:

@@ -13,8 +13,8 @@ from pydantic import Field, NonNegativeFloat
 
 from gainful.config import Options
 from gainful.sparkv.bound import lower_bound_s
-from gainful.sparkv.costs import RouteCosts
 from gainful.sparkv.chunks import FloatArray
+from gainful.sparkv.costs import RouteCosts
 from gainful.sparkv.unknown import Ignorance, Unknown
 
 __all__ = ["DEFAULTS", "Plan", "PlanReason", "PlannerOptions", "Prediction", "plan"]
@@ -97,10 +97,8 @@ def plan(costs: RouteCosts | Unknown, *, options: PlannerOptions = DEFAULTS, num
     best, total = int(np.argmin(seconds)), len(computed) - 1
     single = 0 if streamed[0] < computed[total] else total
     reason: PlanReason = "nothing_to_stream" if total == 0 else "gain_too_small"
-    chosen = single
-    if 0 < best < total and seconds[single] - seconds[best] >= _least_gain(
-        costs, best, float(seconds[single]), options
-    ):
+    chosen, gain = single, seconds[single] - seconds[best]
+    if 0 < best < total and gain >= _least_gain(costs, best, float(seconds[single]), options):
         chosen, reason = best, "hybrid_gains"
     prediction = Prediction(
         seconds=float(seconds[chosen]),

@@ -10,7 +10,7 @@ happened and when.
     racing, met --cancel--> cancelled
 
 Source: SparKV, arXiv 2604.21231, re-balances at run time by moving chunks between the routes when a sliding window of
-actual over predicted time says so. Differs from it: no window, no prediction and no cap; the routes approach each other.
+actual over predicted time says so. Differs from it: no window, no prediction, no cap; the routes approach each other.
 """
 
 import math
@@ -62,8 +62,8 @@ class Rebalancer:
 
     __slots__ = (
         "_suffix", "closed_s", "computed_tokens", "deadline_s", "evicted_chunks", "failed_chunks", "fetched_bytes",
-        "fetched_chunks", "handed_over_tokens", "in_flight_at_close", "layout", "max_failures", "met_s", "preempted_tokens", "started_s",
-        "state", "stopped", "window_chunks",
+        "fetched_chunks", "handed_over_tokens", "in_flight_at_close", "layout", "max_failures", "met_s",
+        "preempted_tokens", "started_s", "state", "stopped", "window_chunks",
     )  # fmt: skip
 
     def __init__(

@@ -5,9 +5,8 @@ import math
 from pydantic import NonNegativeFloat, NonNegativeInt
 
 from gainful.config import Options
-from gainful.sparkv.planner import Plan
+from gainful.sparkv.planner import Plan, Prediction
 from gainful.sparkv.rebalancer import Rebalancer, State
-from gainful.sparkv.unknown import Unknown
 
 __all__ = ["RaceReport", "race_report"]
 
@@ -48,14 +47,14 @@ def race_report(race: Rebalancer, plan: Plan | None, now: float) -> RaceReport:
     layout = race.layout
     streamed = race.handed_over_tokens
     prediction = plan.prediction if plan else None
-    known = None if prediction is None or isinstance(prediction, Unknown) else prediction
+    known = prediction if isinstance(prediction, Prediction) else None
     return RaceReport(
         state=race.state,
         stopped=race.stopped,
         seconds=(now if race.is_open else race.closed_s) - race.started_s,
         met_after_seconds=None if math.isnan(race.met_s) else race.met_s - race.started_s,
-        predicted_seconds=known and known.hybrid_seconds,
-        bound_seconds=known and known.bound_seconds,
+        predicted_seconds=known.hybrid_seconds if known else None,
+        bound_seconds=known.bound_seconds if known else None,
         computed_tokens=race.computed_tokens - layout.first_token + race.preempted_tokens,
         streamed_tokens=streamed,
         duplicate_tokens=max(0, race.fetched_chunks * layout.chunk_tokens - streamed),

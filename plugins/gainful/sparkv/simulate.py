@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gainful.sparkv.costs import RouteCosts
 from gainful.sparkv.chunks import ChunkLayout, FloatArray
+from gainful.sparkv.costs import RouteCosts
 from gainful.sparkv.rebalancer import Rebalancer, RebalancerOptions
 from gainful.sparkv.traces import RateTrace
 

@@ -84,7 +84,7 @@ def jitter(rate: float, spread: float, *, every_s: float, seconds: float, seed: 
 
 
 WIFI_SHARES = (1.0, 0.5, 0.2, 0.02)
-"""Rates of the states of `wifi`, in shares of the best: near, far, contended, handing over. Ours, made up to be hard."""
+"""Rates of the states of `wifi`, in shares of the best: near, far, contended, handing over. Ours."""
 _STAY = 0.9
 """Chance of the same state 100 ms later; the next one is beside it. Ours."""
 
