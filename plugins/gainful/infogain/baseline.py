@@ -2,15 +2,15 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
-from gainful.infogain.types import AnswerSample, Missing
+from gainful.infogain.types import Missing
 
 __all__ = ["BaselineCache", "BaselineKey"]
 
-Samples = Sequence[AnswerSample] | Missing
+T = TypeVar("T")
 
 
 class BaselineKey(NamedTuple):
@@ -29,8 +29,8 @@ class BaselineKey(NamedTuple):
         return cls(dataset, digest, str(policy_version), probe_hash)
 
 
-class BaselineCache:
-    """Samples by key, the least recently used dropped first. For one event loop.
+class BaselineCache(Generic[T]):
+    """What a probe returned, by key, the least recently used dropped first. For one event loop.
 
     Rollouts that need a baseline at the same time share one probe, and one of them being cancelled does not end it.
     `Missing` is handed to all that waited and not kept: the next one probes again.
@@ -40,11 +40,11 @@ class BaselineCache:
         self.num_probes = 0
         self.num_hits = 0
         self._max_entries = max_entries
-        self._samples: OrderedDict[BaselineKey, Samples] = OrderedDict()
-        self._running: dict[BaselineKey, asyncio.Task[Samples]] = {}
+        self._samples: OrderedDict[BaselineKey, T] = OrderedDict()
+        self._running: dict[BaselineKey, asyncio.Task[T | Missing]] = {}
 
-    async def get(self, key: BaselineKey, probe: Callable[[], Awaitable[Samples]]) -> Samples:
-        """The samples of `key`; `probe()` is called if nobody has probed or is probing."""
+    async def get(self, key: BaselineKey, probe: Callable[[], Awaitable[T | Missing]]) -> T | Missing:
+        """What is known of `key`; `probe()` is called if nobody has probed or is probing."""
         if key in self._samples:
             self.num_hits += 1
             self._samples.move_to_end(key)
@@ -55,7 +55,7 @@ class BaselineCache:
             self._running[key] = asyncio.create_task(self._probe(key, probe))
         return await asyncio.shield(self._running[key])
 
-    async def _probe(self, key: BaselineKey, probe: Callable[[], Awaitable[Samples]]) -> Samples:
+    async def _probe(self, key: BaselineKey, probe: Callable[[], Awaitable[T | Missing]]) -> T | Missing:
         self.num_probes += 1
         try:
             samples = await probe()

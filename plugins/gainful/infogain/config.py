@@ -15,7 +15,16 @@ from gainful.infogain.gain import Form, Increments, Kind
 from gainful.infogain.gold import Aliases, Direction
 from gainful.infogain.weights import Scheme
 
-__all__ = ["PRESETS", "GainOptions", "JudgeOptions", "MatchOptions", "ProbeOptions", "read_options"]
+__all__ = [
+    "PRESETS",
+    "GainOptions",
+    "JudgeOptions",
+    "MatchOptions",
+    "ProbeOptions",
+    "expand_preset",
+    "nested_keys",
+    "read_options",
+]
 
 
 class JudgeOptions(Options):
@@ -174,16 +183,23 @@ def read_options(section: Mapping[str, Any] | GainOptions | None, *, where: str)
     """
     if isinstance(section, GainOptions):
         return section
-    known = list(_nested_keys())
-    preset = PRESETS.get(str((section or {}).get("preset")), {}) if isinstance(section, Mapping) else {}
-    return from_mapping(
-        GainOptions, _merged(preset, section or {}), where=where, owner="information gain", also_known=known
-    )
+    section = expand_preset(section or {}, PRESETS)
+    known = list(nested_keys(GainOptions))
+    return from_mapping(GainOptions, section, where=where, owner="information gain", also_known=known)
+
+
+def expand_preset(section: Mapping[str, Any], presets: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """A section with the values of the preset that it names, where it sets none itself.
+
+    Raises:
+        ConfigError: It is no mapping.
+    """
+    if not isinstance(section, Mapping):
+        raise ConfigError(f"information gain: options must be a mapping, got {type(section).__name__}")
+    return _merged(presets.get(str(section.get("preset")), {}), section)
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    if not isinstance(over, Mapping):
-        raise ConfigError(f"information gain: options must be a mapping, got {type(over).__name__}")
     merged = {**base, **over}
     for key, value in base.items():
         if isinstance(value, Mapping) and isinstance(over.get(key), Mapping):
@@ -191,7 +207,8 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _nested_keys() -> Iterator[str]:
-    for name, field in GainOptions.model_fields.items():
+def nested_keys(cls: type[Options]) -> Iterator[str]:
+    """Names of the options within options, for messages."""
+    for name, field in cls.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, Options):
             yield from (f"{name}.{key}" for key in field.annotation.model_fields)
