@@ -21,17 +21,7 @@ from gainful.sparkv.simulate import Race, Situation, compute_only_s, hindsight_s
 from gainful.sparkv.traces import RateTrace
 from gainful.sparkv.unknown import Unknown
 
-__all__ = [
-    "SWEEP_GBIT",
-    "SWEEP_RTT_MS",
-    "SWEEP_TOKENS",
-    "Cell",
-    "Outcome",
-    "Setting",
-    "outcome_of",
-    "scenarios",
-    "sweep",
-]
+__all__ = ["SWEEP_RTT_MS", "SWEEP_TOKENS", "Cell", "Outcome", "Setting", "outcome_of", "scenarios", "sweep"]
 
 OPERATIONS_PER_SECOND = 2e13
 WEIGHTS, LAYERS, WIDTH = 8.03e9, 32, 4096
@@ -96,6 +86,8 @@ class Outcome:
     two_pointers_s: float
     whole_steps_s: float
     """Two pointers in an engine that finishes its step, one chunk long, before it takes anything over."""
+    advised_s: float
+    """The same, but where the plan says that streaming alone is about as good the engine does not begin at all."""
     hindsight_s: float
     plan: Plan
     race: Race
@@ -129,13 +121,16 @@ def outcome_of(name: str, setting: Setting, link: RateTrace, engine: RateTrace) 
     planned = plan(situation.costs)
     window = window_chunks(setting.link, setting.chunk_tokens * WIRE_BYTES_PER_TOKEN)
     raced = race(situation, window_chunks=window)
+    in_steps = race(situation, window_chunks=window, interruptible=False).seconds
+    streamed = stream_only_s(situation)
     return Outcome(
         name,
         compute_only_s=compute_only_s(situation),
-        stream_only_s=stream_only_s(situation),
+        stream_only_s=streamed,
         static_s=static_s(situation, planned.split),
         two_pointers_s=raced.seconds,
-        whole_steps_s=race(situation, window_chunks=window, interruptible=False).seconds,
+        whole_steps_s=in_steps,
+        advised_s=streamed if planned.route == "stream" else in_steps,
         hindsight_s=hindsight_s(situation),
         plan=planned,
         race=raced,

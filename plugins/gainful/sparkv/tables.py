@@ -12,8 +12,18 @@ from gainful.sparkv.scenarios import SWEEP_RTT_MS, SWEEP_TOKENS, Cell, Outcome, 
 
 __all__ = ["as_json", "print_sweep", "print_table"]
 
-_STRATEGIES = ("compute_only_s", "stream_only_s", "static_s", "two_pointers_s", "whole_steps_s", "hindsight_s")
-_HEADINGS = ("compute only", "stream only", "static split", "two pointers", "in whole steps", "hindsight best")
+_COLUMNS = {
+    "compute_only_s": "compute",
+    "stream_only_s": "stream",
+    "static_s": "static split",
+    "two_pointers_s": "two pointers",
+    "whole_steps_s": "whole steps",
+    "advised_s": "advised",
+    "hindsight_s": "hindsight",
+}
+"""Fields of an outcome and what their columns are called."""
+_WIDTH = 100
+"""At least, where the terminal is narrower or none."""
 
 
 def as_json(cells: Iterable[Cell]) -> str:
@@ -25,7 +35,7 @@ def _record(setting: Setting, outcome: Outcome) -> dict[str, object]:
     """One situation; null is never."""
     prediction = outcome.plan.prediction
     assert isinstance(prediction, Prediction)  # noqa: S101 - a setting knows its rates
-    seconds = {name: getattr(outcome, name) for name in _STRATEGIES}
+    seconds = {name: getattr(outcome, name) for name in _COLUMNS}
     return {
         "situation": outcome.name,
         "num_tokens": setting.num_tokens,
@@ -42,38 +52,42 @@ def _record(setting: Setting, outcome: Outcome) -> dict[str, object]:
 
 
 def print_table(cells: Iterable[Cell]) -> None:
-    """One row per situation."""
-    table = Table("situation, seconds", title="simulated 8B model", title_justify="left")
-    for heading in _HEADINGS:
+    """One row per situation, in seconds."""
+    table = Table(title="simulated 8B model, seconds", title_justify="left")
+    table.add_column("situation", no_wrap=True)
+    for heading in _COLUMNS.values():
         table.add_column(heading, justify="right")
     for _, outcome in cells:
-        seconds = [getattr(outcome, name) for name in _STRATEGIES]
+        seconds = [getattr(outcome, name) for name in _COLUMNS]
         table.add_row(outcome.name, *("never" if math.isinf(value) else f"{value:.1f}" for value in seconds))
-    Console().print(table)
+    _console().print(table)
 
 
 def print_sweep(cells: Sequence[Cell]) -> None:
     """One table per round trip, and how far from the best in hindsight the worst cell is."""
-    console = Console()
+    console = _console()
     for round_trip_ms in SWEEP_RTT_MS:
         console.print(_sweep_table([cell for cell in cells if cell[0].round_trip_ms == round_trip_ms], round_trip_ms))
-    over = [outcome.two_pointers_s / outcome.hindsight_s for _, outcome in cells]
-    steps = [outcome.whole_steps_s / outcome.hindsight_s for _, outcome in cells]
-    console.print(f"two pointers over hindsight best, worst of {len(cells)}: {max(over):.3f}", highlight=False)
-    console.print(f"the same in whole steps: {max(steps):.3f}", highlight=False)
+    for name in ("static_s", "two_pointers_s", "whole_steps_s", "advised_s"):
+        worst = max(getattr(outcome, name) / outcome.hindsight_s for _, outcome in cells)
+        console.print(f"{_COLUMNS[name]}, worst of {len(cells)} over hindsight: {worst:.3f}", highlight=False)
 
 
 def _sweep_table(cells: Sequence[Cell], round_trip_ms: float) -> Table:
     """One row per bandwidth, one column per length; each cell says seconds and how many times faster."""
-    title = f"round trip {round_trip_ms:g} ms: seconds of two pointers (x faster than the better single route)"
+    title = f"round trip {round_trip_ms:g} ms: seconds of two pointers, x faster than the better single route"
     table = Table("Gbit/s", title=title, title_justify="left")
     for num_tokens in SWEEP_TOKENS:
-        table.add_column(f"{num_tokens // 1024}K tokens", justify="right")
+        table.add_column(f"{num_tokens // 1024}K tokens", justify="right", no_wrap=True)
     rows: dict[float, list[str]] = {}
     for setting, outcome in cells:
         single = min(outcome.compute_only_s, outcome.stream_only_s)
-        text = f"{outcome.two_pointers_s:.2f} ({single / outcome.two_pointers_s:.2f}x)"
+        text = f"{outcome.two_pointers_s:.2f} {single / outcome.two_pointers_s:.2f}x"
         rows.setdefault(setting.mbit_per_second, []).append(text)
     for mbit, texts in rows.items():
         table.add_row(f"{mbit / 1000:g}", *texts)
     return table
+
+
+def _console() -> Console:
+    return Console(width=max(_WIDTH, Console().width))
