@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from hashlib import sha256
 from typing import Generic, TypeVar, cast
 
 from gainful.carry import runs
+from gainful.errors import GainfulError
 from gainful.infogain.assess import aread_belief, measure
 from gainful.infogain.baseline import BaselineKey
 from gainful.infogain.gain import GOLD_KINDS, Reading
@@ -21,8 +21,6 @@ from gainful.infogain.training import TrainingOptions
 from gainful.infogain.types import AnswerSample, Missing, Value
 
 __all__ = ["Asked", "BeliefTracker", "Measured"]
-
-logger = logging.getLogger("gainful.infogain")
 
 TRIES = 2
 WORTH_ANOTHER_TRY = ("probe_failed", "probe_timeout")
@@ -149,8 +147,7 @@ class BeliefTracker(Generic[PrefixT]):
         except asyncio.TimeoutError:
             return Missing("probe_timeout", f"no answer in {limit:g} s")
         except Exception as error:  # engines fail in many ways, and one must not take a whole group of rollouts down
-            logger.debug("gainful: a probe failed", exc_info=True)
-            return Missing("probe_failed", type(error).__name__)
+            return Missing("probe_failed", _described(error))
 
     def _seed(self) -> int:
         """The same for all probes of a question: what the dice bring before a turn, they bring after it too."""
@@ -165,9 +162,13 @@ class BeliefTracker(Generic[PrefixT]):
         try:
             return await aread_belief(samples, self.services.judge, self.asked.question, self.asked.gold, self.options)
         except Exception as error:  # of a judge, which may be anybody's
-            logger.warning("gainful: the judge failed: %s: %s", type(error).__name__, error)
-            missing = Missing("judge_failed", type(error).__name__)
+            missing = Missing("judge_failed", _described(error))
             return Reading(missing, missing, missing)
+
+
+def _described(error: Exception) -> str:
+    """Messages of others may hold what a model wrote, which belongs into no log."""
+    return f"{type(error).__name__}: {error}" if isinstance(error, GainfulError) else type(error).__name__
 
 
 def _probe_hash(options: TrainingOptions) -> str:
