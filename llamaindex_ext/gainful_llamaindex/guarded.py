@@ -12,7 +12,7 @@ from llama_index.core.tools import AsyncBaseTool
 
 from gainful.budget import Budget, ControllerConfig, Ledger, Refusal
 from gainful.budget.axes import INPUT_TOKENS, MONEY, SECONDS
-from gainful.budget.commit import fallback_text
+from gainful.budget.fallback import fallback_text
 from gainful.budget.host_loop import TOOL, Step, next_step
 from gainful_llamaindex.adapt import input_tokens_of, question_of, usage_of
 from gainful_llamaindex.admission import admit

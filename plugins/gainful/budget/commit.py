@@ -15,12 +15,9 @@ from gainful.budget.spans import spans_of
 if TYPE_CHECKING:
     from gainful.budget.state import SearchState
 
-__all__ = ["ABSTENTION", "base_answer", "exit_reason", "fallback_text", "make_report"]
+__all__ = ["ABSTENTION", "base_answer", "exit_reason", "make_report"]
 
 ABSTENTION = "No answer was found within the budget."
-
-_TEXTS_SHOWN = 5
-_CHARS_SHOWN = 300
 
 
 def base_answer(state: "SearchState") -> tuple[str, AnswerOrigin]:
@@ -34,12 +31,6 @@ def base_answer(state: "SearchState") -> tuple[str, AnswerOrigin]:
     if span:
         return span, "extract"
     return _abstention(state), "abstention"
-
-
-def fallback_text(found: Sequence[str]) -> str:
-    """The answer of a host's own loop when no model can write one: that there is none, and what tools returned last."""
-    shown = [f"[{n}] {text[:_CHARS_SHOWN]}" for n, text in enumerate(found[-_TEXTS_SHOWN:], start=1)]
-    return "\n".join([ABSTENTION, *(["Found until then:", *shown] if shown else [])])
 
 
 def exit_reason(state: "SearchState", origin: AnswerOrigin, *, cancelled: bool) -> str:
