@@ -1,10 +1,11 @@
 """Codecs: whole engine blocks of one layer to the tensors of a frame's section and back. The one file that needs torch.
 
     raw    every bit
-    int8   8 bits a value; a scale for each channel of a head over a block's tokens (keys), each token of a head (values)
+    int8   8 bits a value; keys share a scale per channel of a head over a block's tokens, values per token of a head
     int4   4 bits a value; the same, cut into groups of at most 64
 
-Codes are affine: x ~ low + step * code. `low` is rounded down and `step` up to bfloat16, so that the codes reach both ends:
+Codes are affine: x ~ low + step * code. `low` is rounded down and `step` up to bfloat16, so that the codes reach both
+ends:
 
     |decoded - x| <= step / 2 + rounding of float32 and of the cache's dtype
 
@@ -13,7 +14,7 @@ transposed on the way. Values that are not finite, or beyond 2**126, are refused
 `raw`: a cache with such values is never stored lossily.
 
 Everything is torch on whole layers, which releases the interpreter lock; calls share no state, so any thread may make
-them. Torch may split an operation over its threads; a process that must not be disturbed calls torch.set_num_threads(1).
+them. Torch may split an operation over its threads; who must not be disturbed calls torch.set_num_threads(1).
 """
 
 from abc import ABC, abstractmethod
