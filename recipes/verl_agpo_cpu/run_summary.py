@@ -1,19 +1,17 @@
-"""Reads what verl wrote during a run and condenses it into one record."""
+"""Condenses what verl wrote during a run into one record."""
 
-import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from math import comb
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from task import is_correct, num_distinct_correct, parse_problem, solutions
+from verl_on_cpu.records import REWARD_KEY, SECONDS_KEY, read_jsonl
 
 KS = (1, 2, 4, 8, 16)
-REWARD_KEY = "critic/score/mean"
-SECONDS_KEY = "timing_s/step"
 _UPDATE = re.compile(r"gainful\.verl: (\w+) update (\d+): (.*)")
 _DIAGNOSTIC = re.compile(r"(gainful/adv/\w+)=([-+.\deEnaif]+)")
 
@@ -29,18 +27,6 @@ def pass_at(k: int, *, num_samples: int, num_correct: int) -> float:
     if not 1 <= k <= num_samples:
         raise ValueError(f"pass_at: k must be in [1, {num_samples}], got {k}; raise rollout.val_kwargs.n")
     return 1.0 - comb(num_samples - num_correct, k) / comb(num_samples, k)
-
-
-def read_jsonl(file: Path) -> Iterator[dict[str, Any]]:
-    """The records of a file; a last line that is still being written is left out."""
-    for line in file.read_text().splitlines(keepends=True):
-        if line.endswith("\n"):
-            yield json.loads(line)
-
-
-def by_step(folder: Path) -> dict[int, Path]:
-    """verl's dumps in `folder`, `<step>.jsonl` each, in order of steps."""
-    return {int(file.stem): file for file in sorted(folder.glob("*.jsonl"), key=lambda file: int(file.stem))}
 
 
 def validation_record(step: int, rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
@@ -94,24 +80,9 @@ def training_curve(metrics: Iterable[dict[str, Any]], rollouts: dict[int, Path])
     ]
 
 
-def merged_metrics(files: Iterable[Path]) -> list[dict[str, Any]]:
-    """The records of several attempts in order of steps; where two hold a step, the later attempt wins."""
-    records = {record["step"]: record for file in files if file.exists() for record in read_jsonl(file)}
-    return [records[step] for step in sorted(records)]
-
-
 def diagnostics(log: str, first_step: int) -> list[dict[str, float]]:
     """gainful's own statistics of every update, from its log lines; empty for estimators of verl."""
     return [
         {"step": first_step + int(update) - 1, **{name: float(value) for name, value in _DIAGNOSTIC.findall(line)}}
         for _, update, line in _UPDATE.findall(log)
     ]
-
-
-def last_errors(log: str, num_lines: int = 12) -> list[str]:
-    """The lines of a failed run's log that most likely say why: the end of its last traceback."""
-    lines = [line for line in log.splitlines() if line.strip()]
-    named = re.compile(r"(?:^|\s)[\w.]*(?:Error|Exception)\b[^(]*:|Error executing job")
-    hits = [index for index, line in enumerate(lines) if named.search(line)]
-    end = hits[-1] + 1 if hits else len(lines)
-    return lines[max(0, end - num_lines) : end]

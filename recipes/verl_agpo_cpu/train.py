@@ -12,13 +12,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import live_progress
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
 import run_summary
-import training_command
 from base_model import BaseSettings, build, paths_for
 from expected_range import misses
 from rich.console import Console
-from training_command import RunPlan, RunTimeoutError
+from training_command import RunPlan
+from verl_on_cpu import launch, progress, records
 
 DEFAULT_BASES = Path("out/bases")
 PACKAGES = ("gainful", "verl", "torch", "transformers", "ray", "tensordict", "TransferQueue")
@@ -102,7 +103,7 @@ def describe(plan: RunPlan) -> str:
     )
 
 
-def make_base(plan: RunPlan, display: live_progress.Display) -> float:
+def make_base(plan: RunPlan, display: progress.Display) -> float:
     """Build the base model unless it is there; returns the seconds spent."""
     settings, start = BaseSettings(), time.monotonic()
     if plan.base.holds(settings):
@@ -118,13 +119,13 @@ def make_base(plan: RunPlan, display: live_progress.Display) -> float:
 def summarise(plan: RunPlan, *, run_seconds: float, base_seconds: float) -> dict[str, Any]:
     """The record of a finished run; also writes the metrics of all attempts into one file."""
     plans = [replace(plan, attempt=number) for number in range(1, plan.attempt + 1)]
-    metrics = run_summary.merged_metrics(one.metrics_file for one in plans)
+    metrics = records.merged_metrics(one.metrics_file for one in plans)
     (plan.out / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in metrics))
     validations = [
-        run_summary.validation_record(step, run_summary.read_jsonl(file))
-        for step, file in run_summary.by_step(plan.validation).items()
+        run_summary.validation_record(step, records.read_jsonl(file))
+        for step, file in records.by_step(plan.validation).items()
     ]
-    curve = run_summary.training_curve(metrics, run_summary.by_step(plan.rollouts))
+    curve = run_summary.training_curve(metrics, records.by_step(plan.rollouts))
     return {
         "estimator": plan.estimator,
         "seed": plan.seed,
@@ -159,7 +160,7 @@ def _diagnostics(plans: list[RunPlan]) -> list[dict[str, float]]:
     """gainful's statistics of every attempt; verl numbers steps through, gainful's updates begin anew."""
     found = []
     for plan in plans:
-        steps = [record["step"] for record in run_summary.read_jsonl(plan.metrics_file) if record["step"] > 0]
+        steps = [record["step"] for record in records.read_jsonl(plan.metrics_file) if record["step"] > 0]
         if steps:
             found += run_summary.diagnostics(plan.log_file.read_text(errors="replace"), min(steps))
     return found
@@ -179,7 +180,7 @@ def print_failure(console: Console, plan: RunPlan, reason: str) -> None:
     """Say why a run failed, with the lines of its log that matter."""
     console.print(f"[red]{reason}[/]", highlight=False)
     log = plan.log_file.read_text(errors="replace") if plan.log_file.exists() else ""
-    for line in run_summary.last_errors(log):
+    for line in records.last_errors(log):
         console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"whole log: {plan.log_file}", markup=False, highlight=False, soft_wrap=True)
 
@@ -203,17 +204,21 @@ def train(options: argparse.Namespace, console: Console) -> int:
     check_usage(options, plan)
     if options.overwrite:
         shutil.rmtree(plan.out, ignore_errors=True)
-    with live_progress.open_display(console, f"{plan.estimator} seed {plan.seed}") as display:
+    with progress.open_display(console, f"{plan.estimator} seed {plan.seed}") as display:
         base_seconds = make_base(plan, display)
         start = time.monotonic()
         try:
-            status = training_command.run(
-                plan, max_seconds=options.max_seconds, look=lambda: live_progress.show(display, plan)
+            status = launch.run(
+                plan.command(),
+                plan.added_environment(),
+                plan.log_file,
+                max_seconds=options.max_seconds,
+                look=lambda: progress.show(display, plan),
             )
             reason = f"verl ended with status {status}"
-        except RunTimeoutError as error:
+        except launch.RunTimeoutError as error:
             status, reason = 1, str(error)
-        live_progress.show(display, plan)
+        progress.show(display, plan)
     if status:
         print_failure(console, plan, reason)
         return 1

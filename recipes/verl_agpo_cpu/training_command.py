@@ -1,36 +1,15 @@
-"""Turns the options of `train.py` into the command and environment of one stock verl run, and runs it."""
+"""Turns the options of `train.py` into the command and environment of one stock verl run."""
 
-import contextlib
-import os
-import signal
-import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
 from base_model import BasePaths
+from verl_on_cpu.launch import environment_for
 
 from gainful.catalog import catalog
 
 RECIPE = Path(__file__).resolve().parent
-STOP_SECONDS = 15
-"""How long a run may take to stop when asked, before it is killed."""
-LOOK_SECONDS = 0.5
-ENVIRONMENT = {
-    "VERL_PLATFORM": "cpu",
-    "HF_HUB_OFFLINE": "1",
-    "OMP_NUM_THREADS": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-    "PYTHONUNBUFFERED": "1",
-    "HYDRA_FULL_ERROR": "1",
-    "RAY_ADDRESS": "local",  # never join a cluster that happens to run here
-    "RAY_DEDUP_LOGS": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_worker_niceness": "0",  # at Ray's 15, any other program on two cores stops the training
-}
 
 
 @dataclass(frozen=True)
@@ -89,13 +68,7 @@ class RunPlan:
 
     def added_environment(self) -> dict[str, str]:
         """What is set on top of the caller's environment."""
-        python_path, modules = (os.environ.get(name) for name in ("PYTHONPATH", "VERL_USE_EXTERNAL_MODULES"))
-        return {
-            **ENVIRONMENT,
-            "PYTHONPATH": os.pathsep.join(filter(None, [str(RECIPE), python_path])),
-            "VERL_USE_EXTERNAL_MODULES": ",".join(filter(None, ["verl_on_cpu", modules])),
-            "VERL_FILE_LOGGER_PATH": str(self.metrics_file),
-        }
+        return environment_for(RECIPE, metrics_file=self.metrics_file)
 
     def _estimator_overrides(self) -> list[str]:
         """gainful refuses its own section when the estimator is somebody else's."""
@@ -123,75 +96,3 @@ class RunPlan:
             "trainer.rollout_data_dir": self.rollouts,
             "hydra.run.dir": self.folder / "hydra",
         }
-
-
-class RunTimeoutError(RuntimeError):
-    """A run took longer than it may."""
-
-
-def run(plan: RunPlan, *, max_seconds: float, look: Callable[[], None]) -> int:
-    """Run verl to its end, all output in the plan's log file; nothing of it is left when this returns.
-
-    Args:
-        plan: What to run.
-        max_seconds: Wall-clock limit.
-        look: Called about twice a second while the run goes on.
-
-    Returns:
-        The exit status.
-
-    Raises:
-        RunTimeoutError: The limit was reached and the run was stopped.
-    """
-    plan.folder.mkdir(parents=True, exist_ok=True)
-    with plan.log_file.open("wb") as log:
-        process = subprocess.Popen(
-            plan.command(),
-            env={**os.environ, **plan.added_environment()},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # so that all of it can be found and stopped
-        )
-        try:
-            return _wait(process, max_seconds, look)
-        finally:
-            _stop_session(process)
-
-
-def _wait(process: subprocess.Popen, max_seconds: float, look: Callable[[], None]) -> int:
-    for _ in range(max(1, round(max_seconds / LOOK_SECONDS))):
-        try:
-            return process.wait(timeout=LOOK_SECONDS)
-        except subprocess.TimeoutExpired:
-            look()
-    raise RunTimeoutError(
-        f"train: the run must end within {max_seconds:g} s and did not; raise --max-seconds or lower --steps"
-    )
-
-
-def _stop_session(process: subprocess.Popen) -> None:
-    """Ask what is left of the run to end, wait, then kill.
-
-    Ray puts its workers into process groups of their own, but all of them stay in the session of `process`.
-    """
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGTERM)
-    deadline = time.monotonic() + STOP_SECONDS
-    while time.monotonic() < deadline and _session_members(process):
-        time.sleep(LOOK_SECONDS)
-    for pid in _session_members(process):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    process.wait()
-
-
-def _session_members(process: subprocess.Popen) -> list[int]:
-    """Ids of the living processes in the session that `process` leads."""
-    process.poll()  # or it would stay as a zombie
-    members = []
-    for pid in psutil.pids():
-        with contextlib.suppress(ProcessLookupError):
-            if os.getsid(pid) == process.pid:
-                members.append(pid)
-    return members

@@ -31,7 +31,7 @@ def test_public_hooks_have_the_arguments_that_the_recipe_passes():
 def test_the_package_provides_the_cpu_platform_and_does_nothing_otherwise(fresh, repository, platform):
     code = "import sys, verl; print('verl_on_cpu.cpu_platform' in sys.modules)"
     variables = {"VERL_USE_EXTERNAL_MODULES": "verl_on_cpu", "VERL_PLATFORM": platform}
-    status, output = fresh("-c", code, PYTHONPATH=str(repository / "recipes/verl_agpo_cpu"), **variables)
+    status, output = fresh("-c", code, PYTHONPATH=str(repository / "recipes"), **variables)
     assert status == 0, output
     assert output.splitlines()[-1] == str(platform == "cpu")
 
@@ -41,7 +41,7 @@ def test_the_rollout_engine_enters_both_of_verls_tables(fresh, repository):
         "import verl, verl_on_cpu.rollout_names; from verl.workers.rollout import base; "
         "print([key for key in base._ROLLOUT_REGISTRY if key[0] == 'batched_cpu'])"
     )
-    variables = {"PYTHONPATH": str(repository / "recipes/verl_agpo_cpu"), "VERL_PLATFORM": "cpu"}
+    variables = {"PYTHONPATH": str(repository / "recipes"), "VERL_PLATFORM": "cpu"}
     status, output = fresh("-c", code, **variables)
     assert status == 0, output
     assert output.splitlines()[-1] == "[('batched_cpu', 'async')]"

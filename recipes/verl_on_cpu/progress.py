@@ -3,18 +3,35 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from run_summary import REWARD_KEY, read_jsonl
-from training_command import RunPlan
+
+from .records import REWARD_KEY, read_jsonl
 
 _MILESTONES = (
     ("Creating file logger", "validation"),
     ("Started a local Ray instance", "starting workers"),
 )
 """What verl's log says, latest first, and the phase that begins there."""
+
+
+class Watched(Protocol):
+    """What is read of a run while it goes on."""
+
+    num_steps: int
+    validate_every: int
+
+    @property
+    def log_file(self) -> Path: ...
+
+    @property
+    def metrics_file(self) -> Path: ...
+
+    @property
+    def resumes(self) -> bool: ...
 
 
 class Display(Protocol):
@@ -75,7 +92,7 @@ def open_display(console: Console, title: str) -> Iterator[Display]:
         yield LiveDisplay(progress)
 
 
-def show(display: Display, plan: RunPlan) -> None:
+def show(display: Display, plan: Watched) -> None:
     """Read how far the run is from the files that it writes, and show it."""
     records = list(read_jsonl(plan.metrics_file)) if plan.metrics_file.exists() else []
     step = max((record["step"] for record in records), default=0)
@@ -84,7 +101,7 @@ def show(display: Display, plan: RunPlan) -> None:
     display.update(phase=_phase(plan, step, bool(records)), step=step, num_steps=plan.num_steps, note=note)
 
 
-def _phase(plan: RunPlan, step: int, has_records: bool) -> str:
+def _phase(plan: Watched, step: int, has_records: bool) -> str:
     if has_records:
         upcoming = step + 1
         validates = upcoming == plan.num_steps or upcoming % plan.validate_every == 0

@@ -11,12 +11,12 @@ from collections import Counter
 
 import ray
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 from verl.workers.rollout.base import BaseRollout
 from verl.workers.rollout.replica import RolloutReplica, TokenOutput
 from verl.workers.rollout.utils import ensure_async_iterator
 
-from .requests import Request, check_sampling_params, check_text_only, token_limit
+from .requests import Limits, Request, check_sampling_params, check_text_only, stop_strings
 from .sampling import Continuation, continue_all
 
 MAX_BATCH_SIZE = 256
@@ -32,12 +32,14 @@ def server_name(replica_rank: int) -> str:
 class BatchedServer:
     """Answers verl's requests: token ids in, token ids and log-probabilities out."""
 
-    def __init__(self, model_path: str, seed: int, response_length: int):
+    def __init__(self, model_path: str, seed: int, prompt_length: int, response_length: int):
         torch.set_num_threads(1)
         self._model = AutoModelForCausalLM.from_pretrained(model_path, dtype=torch.float32).eval()
+        self._tokenizer = AutoTokenizer.from_pretrained(model_path)
+        self._limits = Limits(prompt_length, response_length, self._model.config.max_position_embeddings)
         eos = self._model.generation_config.eos_token_id
         self._eos_ids = set(eos if isinstance(eos, list) else [eos])
-        self._seed, self._response_length = seed, response_length
+        self._seed = seed
         self._weight_version: int | None = None
         self._times_asked: Counter[tuple[int, ...]] = Counter()
         self._waiting: list[tuple[Request, asyncio.Future[Continuation]]] = []
@@ -60,12 +62,17 @@ class BatchedServer:
         """Called by verl's agent loops, many at a time; answers when the request's batch is done."""
         check_text_only(image_data=image_data, video_data=video_data, audio_data=audio_data)
         check_sampling_params(sampling_params)
-        continuation = await self._enqueue(self._as_request(tuple(prompt_ids), sampling_params))
+        request = self._as_request(tuple(prompt_ids), sampling_params)
+        continuation = await self._enqueue(request)
         return TokenOutput(
             token_ids=continuation.token_ids,
             log_probs=continuation.log_probs if sampling_params.get("logprobs") else None,
             stop_reason="completed",
-            extra_fields={"global_steps": self._weight_version},
+            extra_fields={
+                "global_steps": self._weight_version,
+                "num_cached_tokens": continuation.num_cached_tokens,
+                **_prompt_scores(request, continuation),
+            },
         )
 
     async def generate_batch(self, prompts: list[list[int]], sampling_params: dict) -> list[TokenOutput]:
@@ -73,17 +80,32 @@ class BatchedServer:
         return await asyncio.gather(*(self.generate("", prompt, sampling_params) for prompt in prompts))
 
     def _as_request(self, prompt_ids: tuple[int, ...], params: dict) -> Request:
-        """The k-th request for a prompt gets the k-th seed, so that the order of arrival does not matter."""
-        times_asked = self._times_asked[prompt_ids]
-        self._times_asked[prompt_ids] += 1
-        key = repr((self._seed, self._weight_version, prompt_ids, times_asked))
         temperature = params.get("temperature")
         return Request(
             prompt_ids=prompt_ids,
-            max_tokens=token_limit(params, response_length=self._response_length),
+            max_tokens=self._limits.new_tokens(params, len(prompt_ids)),
             temperature=1.0 if temperature is None else float(temperature),
-            seed=int.from_bytes(hashlib.sha256(key.encode()).digest()[:7], "big"),
+            seed=self._seed_for(prompt_ids, params.get("seed")),
+            stop=stop_strings(params),
+            stop_token_ids=tuple(params.get("stop_token_ids") or ()),
+            scores_prompt=params.get("prompt_logprobs") is not None,
         )
+
+    def _seed_for(self, prompt_ids: tuple[int, ...], seed: int | None) -> int:
+        """The caller's seed alone, or one of our own: the k-th request for a prompt gets the k-th.
+
+        So neither depends on the order in which different requests arrive.
+        """
+        if seed is None:
+            times_asked = self._times_asked[prompt_ids]
+            self._times_asked[prompt_ids] += 1
+            key = (self._seed, self._weight_version, prompt_ids, times_asked)
+        else:
+            key = ("given", seed, prompt_ids)
+        return int.from_bytes(hashlib.sha256(repr(key).encode()).digest()[:7], "big")
+
+    def _decode(self, token_ids: list[int]) -> str:
+        return self._tokenizer.decode(token_ids, skip_special_tokens=True)
 
     def _enqueue(self, request: Request) -> "asyncio.Future[Continuation]":
         answer = asyncio.get_running_loop().create_future()
@@ -106,7 +128,9 @@ class BatchedServer:
     async def _answer(self, batch: list[tuple[Request, "asyncio.Future[Continuation]"]]) -> None:
         requests = [request for request, _ in batch]
         async with self._model_lock:  # weights must not change in the middle of an answer
-            results = await asyncio.to_thread(continue_all, self._model, requests, eos_ids=self._eos_ids)
+            results = await asyncio.to_thread(
+                continue_all, self._model, requests, eos_ids=self._eos_ids, decode=self._decode
+            )
         for (_, answer), result in zip(batch, results, strict=True):
             if not answer.done():
                 answer.set_result(result)
@@ -118,6 +142,19 @@ class BatchedServer:
     abort_all_requests = resume_generation = start_profile = stop_profile = _ignore
 
 
+def _prompt_scores(request: Request, continuation: Continuation) -> dict[str, list]:
+    """The prompt's log-probabilities in the form in which verl's vLLM server gives them.
+
+    One list per token, from the second token on, and a padding entry at the end.
+    """
+    if continuation.prompt_log_probs is None:
+        return {}
+    return {
+        "prompt_ids": [*([token] for token in request.prompt_ids[1:]), [0]],
+        "prompt_logprobs": [*([value] for value in continuation.prompt_log_probs), [0.0]],
+    }
+
+
 class BatchedReplica(RolloutReplica):
     """Starts one server; verl builds one replica for each training process."""
 
@@ -127,7 +164,8 @@ class BatchedReplica(RolloutReplica):
             name=server_name(self.replica_rank), max_concurrency=self.max_concurrency, num_cpus=0
         )
         seed = self.config.seed + self.replica_rank
-        server = actor.remote(self.model_config.path, seed, self.config.response_length)
+        lengths = self.config.prompt_length, self.config.response_length
+        server = actor.remote(self.model_config.path, seed, *lengths)
         self.servers, self._server_handle = [server], server
         self._server_address = f"{await server.node_ip.remote()}:{self.replica_rank}"
 
