@@ -44,7 +44,7 @@ def nnls(matrix: FloatArray, target: FloatArray) -> FloatArray:
 def _best(columns: FloatArray, target: FloatArray) -> FloatArray:
     best = np.zeros(columns.shape[1])
     least = float(target @ target)
-    enough = 1.0 - 1e-12
+    rounding = 1e-20 * least
     for subset in _subsets(columns.shape[1]):
         chosen = columns[:, subset]
         solution, _, rank, _ = np.linalg.lstsq(chosen, target, rcond=1e-12)
@@ -52,7 +52,7 @@ def _best(columns: FloatArray, target: FloatArray) -> FloatArray:
             continue
         rest = chosen @ solution - target
         error = float(rest @ rest)
-        if error < least * enough:
+        if error < least - rounding:
             least = error
             best = np.zeros(columns.shape[1])
             best[list(subset)] = solution

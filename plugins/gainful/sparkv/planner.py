@@ -49,6 +49,8 @@ class Prediction:
     stream_only_seconds: float
     hybrid_seconds: float
     """Of the best split, whether it was chosen or not."""
+    hybrid_split: int
+    """Chunks that the best split computes."""
     bound_seconds: float
     """No assignment of chunks to routes is faster, contiguous or not."""
 
@@ -107,6 +109,7 @@ def plan(costs: RouteCosts | Unknown, *, options: PlannerOptions = DEFAULTS, num
         compute_only_seconds=float(computed[total]),
         stream_only_seconds=float(streamed[0]),
         hybrid_seconds=float(seconds[best]),
+        hybrid_split=best,
         bound_seconds=lower_bound_s(costs),
     )
     route: Literal["compute", "stream"] = "compute" if chosen == total else "stream"

@@ -16,7 +16,7 @@ from gainful.sparkv import traces
 from gainful.sparkv.chunks import ChunkLayout
 from gainful.sparkv.costs import ComputeModel, RouteCosts, route_costs
 from gainful.sparkv.link import LinkEstimate, window_chunks
-from gainful.sparkv.planner import Plan, plan
+from gainful.sparkv.planner import Plan, Prediction, plan
 from gainful.sparkv.simulate import Race, Situation, compute_only_s, hindsight_s, race, static_s, stream_only_s
 from gainful.sparkv.traces import RateTrace
 from gainful.sparkv.unknown import Unknown
@@ -82,7 +82,7 @@ class Outcome:
     compute_only_s: float
     stream_only_s: float
     static_s: float
-    """The plan's best split at the planned rates, never changed."""
+    """The best split at the planned rates, never changed."""
     two_pointers_s: float
     whole_steps_s: float
     """Two pointers in an engine that finishes its step, one chunk long, before it takes anything over."""
@@ -119,6 +119,7 @@ def outcome_of(name: str, setting: Setting, link: RateTrace, engine: RateTrace) 
     """All strategies in one situation. The plan knows the setting's rates, the race knows nothing but its window."""
     situation = Situation(setting.layout, setting.costs, link, engine)
     planned = plan(situation.costs)
+    assert isinstance(planned.prediction, Prediction)  # noqa: S101 - a setting knows its rates
     window = window_chunks(setting.link, setting.chunk_tokens * WIRE_BYTES_PER_TOKEN)
     raced = race(situation, window_chunks=window)
     in_steps = race(situation, window_chunks=window, interruptible=False).seconds
@@ -127,7 +128,7 @@ def outcome_of(name: str, setting: Setting, link: RateTrace, engine: RateTrace) 
         name,
         compute_only_s=compute_only_s(situation),
         stream_only_s=streamed,
-        static_s=static_s(situation, planned.split),
+        static_s=static_s(situation, planned.prediction.hybrid_split),
         two_pointers_s=raced.seconds,
         whole_steps_s=in_steps,
         advised_s=streamed if planned.route == "stream" else in_steps,

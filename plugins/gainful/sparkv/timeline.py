@@ -74,13 +74,13 @@ def _picture(setting: Setting, outcome: Outcome) -> str:
     met_y = _y(outcome.race.met_chunk, num_chunks)
     label = f"{outcome.name}: the routes meet after {seconds_text(whole)}"
     return (
-        f'<svg viewBox="0 0 {_LEFT + _WIDTH + 12:.0f} {_TOP + _HEIGHT + _BELOW:.0f}" role="img" '
+        f'<svg viewBox="0 0 {_LEFT + _WIDTH + 28:.0f} {_TOP + _HEIGHT + _BELOW:.0f}" role="img" '
         f'aria-label="{escape(label, quote=True)}"><title>{escape(label)}</title>{_axes(setting, whole)}'
         f'<polygon class="stream" points="{stream}"/><polygon class="compute" points="{compute}"/>'
         f'<line class="met" x1="{_LEFT + _WIDTH:.1f}" x2="{_LEFT + _WIDTH:.1f}" y1="{_TOP}" y2="{_TOP + _HEIGHT}"/>'
         f'<circle class="dot" cx="{_LEFT + _WIDTH:.1f}" cy="{met_y:.1f}" r="4"/>'
-        f'<text class="name" x="{_LEFT + 8}" y="{_TOP + 18}">streamed</text>'
-        f'<text class="name" x="{_LEFT + 8}" y="{_TOP + _HEIGHT - 8}">computed</text></svg>'
+        f'<text class="name" x="{_LEFT + _WIDTH - 10}" y="{_TOP + 18}" text-anchor="end">streamed</text>'
+        f'<text class="name" x="{_LEFT + _WIDTH - 10}" y="{_TOP + _HEIGHT - 8}" text-anchor="end">computed</text></svg>'
     )
 
 
