@@ -213,7 +213,13 @@ class TestRouteCosts:
 
     @pytest.mark.parametrize(
         ("compute", "stream", "round_trip"),
-        [([1.0], [1.0, 2.0], 0.0), ([-1.0], [1.0], 0.0), ([1.0], [np.nan], 0.0), ([np.inf], [1.0], 0.0), ([1.0], [1.0], -1.0)],
+        [
+            ([1.0], [1.0, 2.0], 0.0),
+            ([-1.0], [1.0], 0.0),
+            ([1.0], [np.nan], 0.0),
+            ([np.inf], [1.0], 0.0),
+            ([1.0], [1.0], -1.0),
+        ],
     )
     def test_impossible_seconds_are_refused(self, compute, stream, round_trip):
         with pytest.raises(InputError, match="RouteCosts"):

@@ -135,11 +135,14 @@ class TestCodecChoice:
     CANDIDATES = (
         CodecCandidate("raw", costs([0.25] * 32, [0.25] * 32)),  # 4 s, half and half
         CodecCandidate("int8", costs([0.25] * 32, [0.125] * 32)),  # 2.75 s: 10 computed, 22 streamed
-        CodecCandidate("int4", costs([0.25] * 32, [0.0625] * 32)),  # 2 s alone; mixed 1.625 s, less than two chunks better
+        CodecCandidate(
+            "int4", costs([0.25] * 32, [0.0625] * 32)
+        ),  # 2 s alone; mixed 1.625 s, less than two chunks better
     )
 
     @pytest.mark.parametrize(
-        ("target", "name", "meets"), [(4.0, "raw", True), (3.9, "int8", True), (2.0, "int4", True), (0.1, "int4", False)]
+        ("target", "name", "meets"),
+        [(4.0, "raw", True), (3.9, "int8", True), (2.0, "int4", True), (0.1, "int4", False)],
     )
     def test_least_lossy_that_meets_the_target(self, target, name, meets):
         choice = choose_codec(self.CANDIDATES, target)
@@ -179,7 +182,10 @@ class TestSharingTheLink:
 
     def test_a_dear_chunk_waits(self):
         # 5 ms over 10 ms against 2 ms over 1 ms
-        assert most_valuable([IoDemand("long", 4000, 1e-2), IoDemand("short", 1000, 1e-3)], self.MODEL).request_id == "short"
+        assert (
+            most_valuable([IoDemand("long", 4000, 1e-2), IoDemand("short", 1000, 1e-3)], self.MODEL).request_id
+            == "short"
+        )
 
     def test_free_io_goes_before_all_and_ties_to_the_earlier(self):
         demands = [IoDemand("a", 4000, 1e-3), IoDemand("b", 0, 0.0), IoDemand("c", 0, 0.0)]
