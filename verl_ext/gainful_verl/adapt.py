@@ -43,7 +43,7 @@ def as_verl(spec: EstimatorSpec) -> Callable[..., tuple[Tensor, Tensor]]:
         adapter, options = read(config, spec)
         rows = token_level_rewards, response_mask, group_ids(index, token_level_rewards)
         uids = np.asarray(index)
-        if spec.scope != "batch" and not adapter.log_stats:  # padding is a group of its own: harmless here
+        if spec.scope != "batch" and not adapter.reports:  # padding is a group of its own: harmless here
             return spec.fn(*rows, config=options, **signals, **_host_functions(spec, options, config, uids))
         keep = _is_response(uids, response_mask)
         if not keep.all():
@@ -51,8 +51,8 @@ def as_verl(spec: EstimatorSpec) -> Callable[..., tuple[Tensor, Tensor]]:
             signals = {name: signal[chosen] for name, signal in signals.items()}
         kept = rows if keep.all() else tuple(part[chosen] for part in rows)
         result = spec.fn(*kept, config=options, **signals, **_host_functions(spec, options, config, uids[keep]))
-        if adapter.log_stats:
-            stats.report(spec, result[0], *kept, options)
+        if adapter.reports:
+            stats.report(spec, result[0], *kept, options, adapter)
         return result if keep.all() else _with_padding(result[0], keep, response_mask)
 
     estimate.__name__ = estimate.__qualname__ = f"gainful_{spec.name}"
@@ -104,7 +104,7 @@ def _with_padding(advantages: Tensor, keep: np.ndarray, response_mask: Tensor) -
 
 def _host_functions(spec: EstimatorSpec, options: Options, algorithm: Any, uids: np.ndarray) -> dict[str, Any]:
     """verl's own GRPO, for a method that builds on it: its results stay those of stock verl bit for bit."""
-    if "base" not in spec.optional or getattr(options, "base", None) != "grpo":
+    if "base" not in spec.optional or getattr(options, "base", "grpo") != "grpo":
         return {}
     from verl.trainer.ppo.core_algos import compute_grpo_outcome_advantage
 

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from gainful.endpoint import CallFailedError, Endpoint
 from gainful.errors import ConfigError
 from gainful.infogain.config import GainOptions
+from gainful.infogain.probe import answer_of
 from gainful.infogain.types import AnswerSample, Missing
 
 __all__ = ["CompletionsProbe", "evidence_prompt"]
@@ -72,6 +73,4 @@ def _samples(reply: Mapping[str, Any], num_samples: int) -> Sequence[AnswerSampl
 
 def _sample(choice: Mapping[str, Any]) -> AnswerSample:
     logprobs = [value for value in (choice.get("logprobs") or {}).get("token_logprobs") or [] if value is not None]
-    if not logprobs:
-        return AnswerSample(choice["text"])
-    return AnswerSample(choice["text"], min(sum(logprobs), 0.0), len(logprobs))
+    return answer_of(choice["text"], (), logprobs)

@@ -5,7 +5,7 @@ from typing import Protocol, TypeVar
 
 from gainful.infogain.types import AnswerSample, Missing
 
-__all__ = ["Probe"]
+__all__ = ["Probe", "answer_of"]
 
 PrefixT = TypeVar("PrefixT", contravariant=True)
 
@@ -22,3 +22,15 @@ class Probe(Protocol[PrefixT]):
 
     async def gold_logprob(self, prefix: PrefixT, gold: Sequence[str]) -> Sequence[float] | Missing:
         """Mean ln p of the tokens of each alias [A], given the prefix."""
+
+
+def answer_of(text: str, stop: Sequence[str], logprobs: Sequence[float] | None) -> AnswerSample:
+    """What a model wrote, up to the first stop string: engines that return tokens leave it in.
+
+    Args:
+        logprobs: ln p of each token that it wrote; None or empty if the engine gave none.
+    """
+    end = min((place for place in map(text.find, stop) if place >= 0), default=len(text))
+    if not logprobs:
+        return AnswerSample(text[:end])
+    return AnswerSample(text[:end], min(sum(logprobs), 0.0), len(logprobs))

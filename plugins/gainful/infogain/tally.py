@@ -1,12 +1,8 @@
 """What the probes of one process did in a step, added up: one line of metrics whenever nothing is in progress."""
 
-import json
-import os
-import socket
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from gainful.infogain.belief import shannon
@@ -16,7 +12,7 @@ from gainful.infogain.tracker import Measured
 from gainful.infogain.training import TrainingOptions
 from gainful.infogain.types import Missing
 
-__all__ = ["MetricsFile", "ProbeUse", "Tally"]
+__all__ = ["ProbeUse", "Tally"]
 
 PREFIX = "infogain/"
 
@@ -139,16 +135,3 @@ _COUNTED = (
     "retrieval_failures",
     "smoothing_used",
 )
-
-
-class MetricsFile:
-    """JSON lines in a folder, one file for each process, so that no two write to the same."""
-
-    def __init__(self, folder: str, kind: str) -> None:
-        self._path = Path(folder) / f"{kind}-{socket.gethostname()}-{os.getpid()}.jsonl"
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-
-    def write(self, line: Mapping[str, Any]) -> None:
-        """Append one line."""
-        with self._path.open("a") as file:
-            file.write(json.dumps(line) + "\n")

@@ -20,7 +20,7 @@ from gainful.infogain.services import Services
 from gainful.infogain.training import TrainingOptions
 from gainful.infogain.types import AnswerSample, Missing, Value
 
-__all__ = ["Asked", "BeliefTracker", "Measured"]
+__all__ = ["Answers", "Asked", "BeliefTracker", "Measured"]
 
 TRIES = 2
 WORTH_ANOTHER_TRY = ("probe_failed", "probe_timeout")

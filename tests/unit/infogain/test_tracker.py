@@ -13,9 +13,10 @@ from gainful.errors import ConfigError, PluginError
 from gainful.infogain import AnswerSample, Missing
 from gainful.infogain.path import probe_of_each_turn, values_to_carry
 from gainful.infogain.services import Services
-from gainful.infogain.tally import MetricsFile, ProbeUse, Tally
+from gainful.infogain.tally import ProbeUse, Tally
 from gainful.infogain.tracker import Asked, BeliefTracker
 from gainful.infogain.training import TrainingOptions, read_training
+from gainful.metrics_file import MetricsFile
 
 ASKED = Asked("uid-1", "nq", "Where is the Louvre?", ("paris",), 3)
 THREE_TURNS = [1, 1, 0, 0, 1, 1, 1, 0, 1, 1]
