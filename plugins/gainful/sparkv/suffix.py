@@ -94,7 +94,8 @@ class StagedSuffix:
         return [c for c, place in enumerate(self._place) if place == _IN_FLIGHT and not low <= c < self.end]
 
     def _advance(self) -> None:
-        while self.start > self.floor and self._place[self.start - 1] == _STAGED:
+        # never below the floor: the chunk before it is a hole, or was given up while it was not here
+        while self.start > 0 and self._place[self.start - 1] == _STAGED:
             self.start -= 1
 
     def _story(self, chunk: int) -> str:
