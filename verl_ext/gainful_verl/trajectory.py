@@ -56,13 +56,13 @@ class Trajectory:
             prefix = await self._prefix(agent_data.prompt_ids)
             self._tracker.observe(prefix, len(agent_data.response_mask))
 
-    async def finish(self, response_mask: Sequence[int]) -> list[tuple[int, float]]:
+    async def finish(self, response_mask: Sequence[int]) -> tuple[tuple[int, float], ...]:
         """What to carry: token and value."""
         measured = await self._tracker.finish(response_mask) if self._tracker else Measured()
         self.runtime.record(self.asked, measured, self._use, failed_retrievals=self._failed_retrievals)
         if self.runtime.writes_texts:
             self.runtime.write_texts(trajectory_record(self.asked, measured, self._turns, rollout=self.rollout))
-        return list(carry(runs(response_mask), measured.values)) if measured.values else []
+        return tuple(carry(runs(response_mask), measured.values)) if measured.values else ()
 
     def cancel(self) -> None:
         """The trajectory failed: nobody waits for its probes."""
