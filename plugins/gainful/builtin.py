@@ -4,15 +4,17 @@ from importlib import import_module
 from importlib.util import find_spec
 
 from gainful.errors import MissingExtraError
-from gainful.hookspecs import RegisterAdvantage, RegisterMatcher, RegisterValueModel, hookimpl
+from gainful.hookspecs import RegisterAdvantage, RegisterMatcher, RegisterStore, RegisterValueModel, hookimpl
 
 __all__ = [
     "ESTIMATORS",
     "MATCHERS",
     "NOT_IMPLEMENTED",
+    "STORES",
     "VALUE_MODELS",
     "register_advantages",
     "register_matchers",
+    "register_stores",
     "register_value_models",
 ]
 
@@ -92,3 +94,22 @@ def register_matchers(register: RegisterMatcher) -> None:
     """Offer the judges of `gainful.infogain`."""
     for name, module, factory, source, extra in MATCHERS:
         register(name, getattr(import_module(f"gainful.infogain.{module}"), factory), source=source, extra=extra)
+
+
+STORES = (
+    (("file",), "file", "FileOptions", "open_file", None),
+    (("memory",), "memory", "MemoryOptions", "open_memory", None),
+    (("redis", "rediss"), "redis", "RedisOptions", "open_redis", "redis"),
+    (("s3", "gs", "az", "http", "https"), "s3", "ObjectOptions", "open_object_store", "object-store"),
+)
+"""URL schemes, module of `gainful.sparkv.stores`, options, opener in its `url`, and extra."""
+
+
+@hookimpl
+def register_stores(register: RegisterStore) -> None:
+    """Offer the stores of `gainful.sparkv`; clients of servers are imported when such a store is opened."""
+    url = import_module("gainful.sparkv.stores.url")
+    for schemes, module, options, opener, extra in STORES:
+        config = getattr(import_module(f"gainful.sparkv.stores.{module}"), options)
+        for scheme in schemes:
+            register(scheme, getattr(url, opener), config=config, extra=extra)
