@@ -1,5 +1,5 @@
 # Every command a contributor needs. Each one makes the environments it uses.
-.PHONY: demo test test-core test-core-oldest test-verl test-verl-oldest test-llamaindex test-llamaindex-oldest test-llamaindex-middle test-vllm lint format lab docs bench clean env-core env-verl env-llamaindex env-vllm
+.PHONY: demo test test-core test-core-oldest test-verl test-verl-oldest test-llamaindex test-llamaindex-oldest test-llamaindex-middle test-vllm test-vllm-http lint format lab docs bench clean env-core env-verl env-llamaindex env-vllm
 
 demo: env-verl env-llamaindex
 	.venvs/verl/bin/python recipes/demo
@@ -17,7 +17,11 @@ test-verl: env-verl
 	GAINFUL_EXPECT_HOSTS=verl .venvs/verl/bin/python -m pytest tests/verl tests/unit/infogain/test_nli.py
 
 test-llamaindex: env-llamaindex
-	GAINFUL_EXPECT_HOSTS=llamaindex .venvs/llamaindex/bin/python -m pytest tests/llamaindex
+	GAINFUL_EXPECT_HOSTS=llamaindex .venvs/llamaindex/bin/python -m pytest tests/llamaindex -m "not vllm_http"
+
+# a real vLLM server, from its own environment, for agents in theirs
+test-vllm-http: env-llamaindex env-vllm
+	GAINFUL_EXPECT_HOSTS=llamaindex,vllm .venvs/llamaindex/bin/python -m pytest tests/llamaindex -m vllm_http
 
 test-llamaindex-oldest test-llamaindex-middle: test-llamaindex-%:
 	.ci/env.sh llamaindex $*

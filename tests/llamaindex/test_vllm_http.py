@@ -1,0 +1,178 @@
+"""A real vLLM server, in its own environment and over real HTTP: caps, usage and aborts. Never quality.
+
+The model has random weights, so it writes noise until its cap; the server's own counters say what it really wrote.
+"""
+
+import asyncio
+import os
+import socket
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from llama_index.core.agent.workflow import FunctionAgent
+from workflows.errors import WorkflowCancelledByUser
+
+from gainful_llamaindex import BudgetedSearchQueryEngine, guard
+
+REPOSITORY = Path(__file__).parents[2]
+PYTHON = REPOSITORY / ".venvs/vllm/bin/python"
+MAKE_MODEL = REPOSITORY / "tests/fixtures/tiny_vllm/make_model.py"
+START_SECONDS = 240
+EXPECTED = "vllm" in os.environ.get("GAINFUL_EXPECT_HOSTS", "").split(",")
+
+pytestmark = [
+    pytest.mark.vllm_http,
+    pytest.mark.skipif(
+        not PYTHON.exists() and not EXPECTED, reason=f"{PYTHON} is not there: make env-vllm, then make test-vllm-http"
+    ),
+]
+
+ENVIRONMENT = {
+    "HF_HUB_OFFLINE": "1",
+    "OMP_NUM_THREADS": "1",
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_PLUGINS": "",
+}
+OPTIONS = ["--dtype", "float32", "--enforce-eager", "--served-model-name", "tiny"]
+LIMITS = ["--max-model-len", "8192", "--max-num-seqs", "8"]
+    "--dtype",
+    "float32",
+    "--enforce-eager",
+    "--max-model-len",
+    "8192",
+    "--max-num-seqs",
+    "8",
+    "--served-model-name",
+    "tiny",
+]
+TOOLS = ["--enable-auto-tool-choice", "--tool-call-parser", "hermes"]
+
+
+class Server:
+    """The running server as a test sees it."""
+
+    def __init__(self, port):
+        self.base = f"http://127.0.0.1:{port}"
+        self.api_base = f"{self.base}/v1"
+
+    def read(self, path):
+        with urllib.request.urlopen(f"{self.base}{path}", timeout=10) as response:  # noqa: S310
+            return response.read().decode()
+
+    def metric(self, name):
+        lines = self.read("/metrics").splitlines()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(f"vllm:{name}{{"))
+
+    def wait_for(self, name, value, seconds=20):
+        deadline = time.monotonic() + seconds
+        while self.metric(name) != value:
+            assert time.monotonic() < deadline, f"{name} is {self.metric(name)}, not {value}"
+            time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("vllm")
+    environment = {**{k: v for k, v in os.environ.items() if k != "PYTHONPATH"}, **ENVIRONMENT}
+    subprocess.run([PYTHON, MAKE_MODEL, folder / "model"], check=True, env=environment)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [PYTHON, "-m", "vllm.entrypoints.openai.api_server", "--model", folder / "model"]
+    command += ["--host", "127.0.0.1", "--port", str(port), *OPTIONS, *LIMITS, *TOOLS]
+    log = folder / "server.log"
+    with log.open("w") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=environment)
+    try:
+        yield _ready(Server(port), process, log)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _ready(server, process, log):
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        assert process.poll() is None, log.read_text()[-3000:]
+        assert time.monotonic() < deadline, log.read_text()[-3000:]
+        try:
+            server.read("/health")
+            return server
+        except OSError:
+            time.sleep(0.5)
+
+
+@pytest.fixture
+def llm(server):
+    from llama_index.llms.openai_like import OpenAILike
+
+    return OpenAILike(
+        model="tiny",
+        api_base=server.api_base,
+        api_key="none",
+        is_chat_model=True,
+        is_function_calling_model=True,
+        max_retries=0,
+        temperature=0,
+        timeout=60,
+        max_tokens=4000,
+        additional_kwargs={"extra_body": {"ignore_eos": True}},
+    )
+
+
+def run(agent, seconds=60, **options):
+    async def go():
+        return await agent.run("Which town?", **options)
+
+    return asyncio.run(asyncio.wait_for(go(), seconds))
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_the_server_writes_no_more_than_the_cap_and_reports_what_the_ledger_charges(server, llm, searches, streaming):
+    before = server.metric("generation_tokens_total")
+    out = run(guard(FunctionAgent(tools=[searches.search], llm=llm, streaming=streaming), "2/300"))
+    # the model never stops by itself: all of the step's cap is written, 300 less the 45 that are held for the answer
+    assert out.report.spent["output_tokens"] == 255
+    assert server.metric("generation_tokens_total") - before == 255
+    assert [step.usage for step in out.report.trace.steps] == ["reported"]
+    assert out.report.audit_ok
+
+
+def test_an_agent_that_is_cancelled_leaves_nothing_running(server, llm, searches):
+    agent = guard(FunctionAgent(tools=[searches.search], llm=llm), "2/7000")
+
+    async def go():
+        handler = agent.run("Which town?")
+        await asyncio.to_thread(server.wait_for, "num_requests_running", 1)
+        await handler.cancel_run()
+        with pytest.raises(WorkflowCancelledByUser):
+            await handler
+        return await handler.ctx.store.get(agent.guard_settings().key)
+
+    state = asyncio.run(asyncio.wait_for(go(), 60))
+    server.wait_for("num_requests_running", 0)
+    assert state.ledger.open_reservations == ()
+    assert state.ledger.spent()["output_tokens"] <= 7000
+
+
+def test_a_deadline_aborts_the_request_at_the_server(server, llm, searches):
+    before = server.metric("generation_tokens_total")
+    out = run(guard(FunctionAgent(tools=[searches.search], llm=llm), {"seconds": 2, "output_tokens": 7000}))
+    server.wait_for("num_requests_running", 0)
+    assert out.report.exit_reason == "deadline"
+    assert server.metric("generation_tokens_total") - before < 4000
+
+
+def test_a_query_engine_runs_end_to_end(server, llm, nodes):
+    before = server.metric("generation_tokens_total")
+    engine = BudgetedSearchQueryEngine.from_defaults(nodes=nodes, llm=llm, budget="2/300", k=2)
+    response = engine.query("Where was the director of the film Velmar Crossing born?")
+    report = response.metadata["budget"]
+    assert report["audit_ok"]
+    assert server.metric("generation_tokens_total") - before == report["spent"]["output_tokens"] <= 300
+    assert report["spent"]["tool_calls"] <= 2
+    assert str(response)
