@@ -17,10 +17,11 @@ from world import CITIES, PEOPLE, THINGS, Question, World, draw_world, split
 
 PAD, UNKNOWN = "<pad>", "<unk>"
 MARKS = ("<user>", "<assistant>", "<tool>", CALL, CALL_END, "<answer>", "</answer>", "(Title:", ")")
-WORDS = (
-    "where does the maker of come from live ? was made by stands near comes lives at Doc 1 2 3 4 5 "
-    "No document matches . Search failed : a query must hold to 2000 characters"
-).split()
+SENTENCES = (
+    "where does the maker of come from live ? was made by stands near comes lives at Doc 1 2 3 4 5",
+    "No document matches . Search failed : a query must hold to 2000 characters",
+)
+"""Their words are the vocabulary, beside the names."""
 CHAT_TEMPLATE = (
     "{% for m in messages %}"
     "{% if m['role'] == 'user' %}<user>{{ m['content'] }}"
@@ -62,7 +63,8 @@ def is_built(folder: Path, settings: BaseSettings) -> bool:
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
     """One token per word; the opening and the closing of a tool call are one token each."""
-    names = [PAD, EOS, UNKNOWN, *MARKS, *WORDS, *THINGS, *PEOPLE, *CITIES]
+    words = [word for sentence in SENTENCES for word in sentence.split()]
+    names = [PAD, EOS, UNKNOWN, *MARKS, *words, *THINGS, *PEOPLE, *CITIES]
     tokenizer = Tokenizer(models.WordLevel({name: i for i, name in enumerate(names)}, unk_token=UNKNOWN))
     split_marks = pre_tokenizers.Split(Regex(r"[?.:!]"), behavior="isolated")
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), split_marks])

@@ -102,6 +102,6 @@ def write(file: Path, arms: Mapping[str, dict[str, Any]], runs: Mapping[str, Seq
     )
     cost = Section("Gains and their cost", "What the probes measured, and what measuring took.", (probe_table(arms),))
     note = Text(
-        "A model of this size and a task of this kind say nothing about large models: what is shown is that it runs and what it costs."
+        "A model and a task this small say nothing about large ones: what is shown is that it runs, and what it costs."
     )
     write_page(file, "Information gain in stock verl", [Section("Exact match", lead, (charts, table, note)), cost])

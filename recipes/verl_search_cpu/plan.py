@@ -3,7 +3,7 @@
 import hashlib
 import json
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -126,8 +126,3 @@ class Run:
 
     def as_record(self) -> dict[str, Any]:
         return {"arm": self.arm.name, "seed": self.seed, "num_steps": self.num_steps, "digest": self.digest}
-
-
-def settings_record(value: Any) -> dict[str, Any]:
-    """A dataclass as JSON can hold it."""
-    return json.loads(json.dumps(asdict(value), default=str))
