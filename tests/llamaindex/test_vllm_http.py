@@ -40,16 +40,6 @@ ENVIRONMENT = {
 }
 OPTIONS = ["--dtype", "float32", "--enforce-eager", "--served-model-name", "tiny"]
 LIMITS = ["--max-model-len", "8192", "--max-num-seqs", "8"]
-    "--dtype",
-    "float32",
-    "--enforce-eager",
-    "--max-model-len",
-    "8192",
-    "--max-num-seqs",
-    "8",
-    "--served-model-name",
-    "tiny",
-]
 TOOLS = ["--enable-auto-tool-choice", "--tool-call-parser", "hermes"]
 
 
