@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 
 from gainful.doctor import Finding, answer
+from gainful_verl.loop_names import INFO_GAIN_LOOP
 from gainful_verl.modes import MODES
 
 __all__ = ["findings"]
@@ -41,6 +42,23 @@ def findings() -> Iterator[Finding]:
             yield Finding(name, "ok", f"algorithm.adv_estimator={name}")
     yield from _losses()
     yield from _trainer_modes()
+    yield _agent_loop()
+
+
+def _agent_loop() -> Finding:
+    """The loop that probes; verl looks it up by name, and makes its import when it imports its own."""
+    try:
+        import verl.experimental.agent_loop  # noqa: F401
+
+        from gainful_verl.agent_loop import InfoGainToolLoop  # noqa: F401
+    except ImportError as error:
+        return Finding(
+            INFO_GAIN_LOOP,
+            "problem",
+            f"verl's agent loops cannot be imported: {error}",
+            "pip install 'verl[verl-core]'",
+        )
+    return Finding(INFO_GAIN_LOOP, "ok", f"actor_rollout_ref.rollout.agent.default_agent_loop={INFO_GAIN_LOOP}")
 
 
 def _losses() -> Iterator[Finding]:

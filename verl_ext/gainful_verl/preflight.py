@@ -118,6 +118,7 @@ def check_run(config: Any, known: Mapping[str, EstimatorSpec]) -> EstimatorSpec 
     if spec is not None:
         check(algorithm, spec, _carried_by(config, spec))
         read(algorithm, spec)
+        _check_gains(config, spec)
     elif algorithm.get("gainful") is not None:
         raise ConfigError(
             f"{SECTION} is set, but algorithm.adv_estimator={name} is not an estimator of gainful, so nothing would "
@@ -132,6 +133,13 @@ def check_run(config: Any, known: Mapping[str, EstimatorSpec]) -> EstimatorSpec 
             did_you_mean(name, known),
         )
     return spec
+
+
+def _check_gains(config: Any, spec: EstimatorSpec) -> None:
+    if spec.name == "info_gain" and config.get("actor_rollout_ref") is not None:
+        from gainful_verl.gain_preflight import check_gains
+
+        check_gains(config)
 
 
 def main() -> None:
