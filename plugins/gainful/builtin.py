@@ -4,15 +4,24 @@ from importlib import import_module
 from importlib.util import find_spec
 
 from gainful.errors import MissingExtraError
-from gainful.hookspecs import RegisterAdvantage, RegisterMatcher, RegisterStore, RegisterValueModel, hookimpl
+from gainful.hookspecs import (
+    RegisterAdvantage,
+    RegisterCostModel,
+    RegisterMatcher,
+    RegisterStore,
+    RegisterValueModel,
+    hookimpl,
+)
 
 __all__ = [
+    "COST_MODELS",
     "ESTIMATORS",
     "MATCHERS",
     "NOT_IMPLEMENTED",
     "STORES",
     "VALUE_MODELS",
     "register_advantages",
+    "register_cost_models",
     "register_matchers",
     "register_stores",
     "register_value_models",
@@ -78,6 +87,22 @@ def register_value_models(register: RegisterValueModel) -> None:
     module = import_module("gainful.budget.value")
     for name, model, options, source in VALUE_MODELS:
         register(name, getattr(module, model), config=getattr(module, options), source=source)
+
+
+COST_MODELS = (
+    ("running_median", "RunningMedianCost", "ours"),
+    ("priced", "PricedCost", "ours"),
+)
+"""Name, class and source; all stand in `gainful.budget.costs`, and have no options."""
+
+
+@hookimpl
+def register_cost_models(register: RegisterCostModel) -> None:
+    """Offer the cost models of `gainful.budget`."""
+    module = import_module("gainful.budget.costs")
+    options = import_module("gainful.budget.value").NoOptions
+    for name, model, source in COST_MODELS:
+        register(name, getattr(module, model), config=options, source=source)
 
 
 MATCHERS = (

@@ -30,6 +30,7 @@ class Catalog:
     advantages: Mapping[str, EstimatorSpec]
     matchers: Mapping[str, FactorySpec]
     value_models: Mapping[str, FactorySpec]
+    cost_models: Mapping[str, FactorySpec]
     stores: Mapping[str, FactorySpec]
     plugins: tuple[Plugin, ...]
     failures: tuple[PluginFailure, ...]
@@ -46,6 +47,10 @@ class Catalog:
     def value_model(self, name: str) -> FactorySpec:
         """The value model called `name`; `UnknownNameError` if no plug-in offers it."""
         return self._find("value model", self.value_models, name)
+
+    def cost_model(self, name: str) -> FactorySpec:
+        """The cost model called `name`; `UnknownNameError` if no plug-in offers it."""
+        return self._find("cost model", self.cost_models, name)
 
     def store(self, scheme: str) -> FactorySpec:
         """The store for URLs that begin with `scheme://`; `UnknownNameError` if no plug-in offers it."""

@@ -151,6 +151,7 @@ def _methods(found: Catalog) -> dict[str, list[dict[str, object]]]:
     for kind, table in (
         ("matchers", found.matchers),
         ("value_models", found.value_models),
+        ("cost_models", found.cost_models),
         ("stores", found.stores),
     ):
         methods += [

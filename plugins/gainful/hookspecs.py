@@ -1,4 +1,4 @@
-"""The four hooks through which estimators, matchers, value models and stores come in.
+"""The five hooks through which estimators, matchers, value and cost models, and stores come in.
 
 A plug-in is one module with the functions it needs, each marked `@hookimpl`, and one line in its distribution:
 
@@ -17,12 +17,14 @@ from gainful.config import Options
 
 __all__ = [
     "RegisterAdvantage",
+    "RegisterCostModel",
     "RegisterMatcher",
     "RegisterStore",
     "RegisterValueModel",
     "hookimpl",
     "hookspec",
     "register_advantages",
+    "register_cost_models",
     "register_matchers",
     "register_stores",
     "register_value_models",
@@ -98,6 +100,13 @@ class RegisterValueModel(Protocol):
         """Offer one value model for the budget controller."""
 
 
+class RegisterCostModel(Protocol):
+    """What `register_cost_models` receives."""
+
+    def __call__(self, name: str, factory: Callable[..., Any], *, config: type[Options], source: str) -> None:
+        """Offer one cost model for the budget controller."""
+
+
 class RegisterStore(Protocol):
     """What `register_stores` receives."""
 
@@ -125,6 +134,11 @@ def register_matchers(register: RegisterMatcher) -> None:
 @hookspec
 def register_value_models(register: RegisterValueModel) -> None:
     """Offer value models: call `register` once per model."""
+
+
+@hookspec
+def register_cost_models(register: RegisterCostModel) -> None:
+    """Offer cost models: call `register` once per model."""
 
 
 @hookspec

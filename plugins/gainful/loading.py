@@ -22,6 +22,7 @@ HOOKS = {
     "advantages": "register_advantages",
     "matchers": "register_matchers",
     "value_models": "register_value_models",
+    "cost_models": "register_cost_models",
     "stores": "register_stores",
 }
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -57,7 +58,7 @@ class Loader:
         self._manager.add_hookspecs(hookspecs)
 
     def tables(self) -> dict[str, Mapping[str, Any]]:
-        """Read-only copies of the four tables, by kind."""
+        """Read-only copies of the tables, by kind."""
         return {kind: MappingProxyType(dict(table)) for kind, table in self._tables.items()}
 
     def add(self, name: str, load: Callable[[], Any], *, distribution: str = "") -> None:

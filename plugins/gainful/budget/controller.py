@@ -45,7 +45,7 @@ class Controller:
     Args:
         config: All constants; the run keeps them, also when it is restored under another controller.
         value_model: An instance, a registered name, or `"module:attribute"`.
-        cost_model: An instance, a name of `registry.COST_MODELS`, or `"module:attribute"`.
+        cost_model: The same.
         finalizer: What may repair the form of the answer.
         prices: Needed for a limit on money.
 

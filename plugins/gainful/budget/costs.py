@@ -5,7 +5,7 @@ from typing import Protocol
 from gainful.budget.actions import Move
 from gainful.budget.axes import MICRO
 from gainful.budget.types import Cost, Usage
-from gainful.budget.value import StateView
+from gainful.budget.value import NoOptions, StateView
 
 __all__ = ["CostEstimate", "CostModel", "PricedCost", "RunningMedianCost"]
 
@@ -33,6 +33,9 @@ class RunningMedianCost:
     """
 
     name = "running_median"
+
+    def __init__(self, options: NoOptions | None = None) -> None:
+        """Takes options as registered models do, and has none."""
 
     def estimate(self, view: StateView, move: Move) -> CostEstimate:
         """See the class."""

@@ -3,14 +3,11 @@
 from importlib import import_module
 from typing import Any, cast
 
-from gainful.budget.costs import CostModel, PricedCost, RunningMedianCost
+from gainful.budget.costs import CostModel, RunningMedianCost
 from gainful.budget.value import HeuristicValue, ValueModel
-from gainful.errors import ConfigError, UnknownNameError, did_you_mean
+from gainful.errors import ConfigError
 
-__all__ = ["COST_MODELS", "find_cost_model", "find_value_model"]
-
-COST_MODELS = {"running_median": RunningMedianCost, "priced": PricedCost}
-"""By name. Others are passed as instances or as `"module:attribute"`: there is no hook for them yet."""
+__all__ = ["find_cost_model", "find_value_model"]
 
 
 def find_value_model(model: ValueModel | str) -> ValueModel:
@@ -22,31 +19,25 @@ def find_value_model(model: ValueModel | str) -> ValueModel:
     """
     if not isinstance(model, str):
         return model
-    if ":" in model:
-        return cast(ValueModel, _imported(model))
     if model == HeuristicValue.name:
         return HeuristicValue()
-    from gainful.catalog import catalog
-
-    spec = catalog().value_model(model)
-    return cast(ValueModel, spec.factory(spec.config_cls() if spec.config_cls else None))
+    return cast(ValueModel, _imported(model) if ":" in model else _registered("value_model", model))
 
 
 def find_cost_model(model: CostModel | str) -> CostModel:
-    """The model itself, or the one named.
-
-    Raises:
-        UnknownNameError: There is no such cost model.
-        ConfigError: `"module:attribute"` cannot be imported.
-    """
+    """The model itself, or the one named; as `find_value_model`."""
     if not isinstance(model, str):
         return model
-    if ":" in model:
-        return cast(CostModel, _imported(model))
-    if model not in COST_MODELS:
-        known = ", ".join(COST_MODELS)
-        raise UnknownNameError(f"unknown cost model {model!r}{did_you_mean(model, COST_MODELS)}; known: {known}")
-    return COST_MODELS[model]()
+    if model == RunningMedianCost.name:
+        return RunningMedianCost()
+    return cast(CostModel, _imported(model) if ":" in model else _registered("cost_model", model))
+
+
+def _registered(kind: str, name: str) -> Any:
+    from gainful.catalog import catalog
+
+    spec = getattr(catalog(), kind)(name)
+    return spec.factory(spec.config_cls() if spec.config_cls else None)
 
 
 def _imported(path: str) -> Any:
