@@ -11,9 +11,7 @@ __all__ = ["ANSWER_PROMPT", "CRITIC_PROMPT", "PROPOSE_PROMPT", "known_facts", "n
 PROPOSE_PROMPT = PromptTemplate(
     "You plan searches for a question. Reply with at most two short lines and nothing else.\n"
     "First line, only if a passage settles an open point: FOUND: <the exact words from the passage>\n"
-    "Last line, one of:\n"
-    "NEXT: <the one search query that is needed now, with names instead of pronouns>\n"
-    "DONE: <the answer, if the passages already give it>\n\n"
+    "Last line: NEXT: <the one search query that is needed now, with names instead of pronouns>\n\n"
     "Passages:\n{passages}\n\n"
     "Known so far:\n{facts}\n\n"
     "Question: {question}\n"

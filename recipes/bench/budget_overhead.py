@@ -42,7 +42,9 @@ def busy_state(controller: Controller) -> SearchState:
             Passage(title=f"Title {number}", text=" ".join(draw.choices(words, k=100)), score=draw.random())
             for number in range(first, first + 25)
         )
-        action = controller.begin(state, controller.decide(state, 0.0), 0.0)
+        decision = controller.decide(state, 0.0)
+        search = next(option.move for option in decision.options if option.move.kind == "SEARCH")
+        action = controller.begin(state, decision.model_copy(update={"kind": "SEARCH", "move": search}), 0.0)
         controller.observe(state, action, Observation(passages=found), 1.0)
     state.pending = "birth date of Andrei Tarkovsky"
     state.queries = state.queries[1:]  # so that the question itself is new once more

@@ -6,12 +6,13 @@ from hypothesis import strategies as st
 from gainful.budget import Budget, ControllerConfig, Ledger, PriceTable
 from gainful.budget.actions import Passage
 from gainful.budget.citations import split_citations
+from gainful.budget.names import names
 from gainful.budget.passages import as_evidence, clean, index_passage
 from gainful.budget.proposal import parse_critic_score, parse_proposal
 from gainful.budget.question import read_question
 from gainful.budget.scoring import denominator, penalty, pressure, shadow_price
 from gainful.budget.spans import answer_type, options_of, spans_of
-from gainful.budget.text import idf, jaccard, names, normalise, share_covered, tokens
+from gainful.budget.text import idf, jaccard, normalise, share_covered, tokens
 
 CONFIG = ControllerConfig()
 SHARES = st.floats(0, 1)
@@ -97,7 +98,9 @@ def test_evidence_is_distinct_and_indexed(found):
     assert {(item.title, item.text) for item in evidence} == {(passage.title, passage.text) for passage in found}
     assert len({item.id for item in evidence}) == len(evidence)
     for item in evidence:
-        assert index_passage(item, read_question("who", CONFIG)).words == set(tokens(f"{item.title} {item.text}"))
+        assert index_passage(item, read_question("who", CONFIG), CONFIG).words == set(
+            tokens(f"{item.title} {item.text}")
+        )
 
 
 @given(st.lists(st.sets(st.sampled_from("abcdef")), max_size=6), st.sets(st.sampled_from("abcdef"), min_size=1))

@@ -53,8 +53,6 @@ class ControllerConfig(Options):
     """w0 of the chance that answering now is right."""
     support_weights: tuple[float, float, float, float, float, float] = _ours((1.6, 0.8, 0.8, 0.4, 1.2, 0.4))
     """w for slots_filled, cand_overlap, cand_agree, type_match, done_claim, q_cov."""
-    useful_by_hop: tuple[float, ...] = _ours((0.70, 0.50, 0.40), min_length=1)
-    """p_use: chance that a new passage fills an open slot, by hop; the last entry holds for all later hops."""
     proposed_by_hop: tuple[float, ...] = _ours((0.60, 0.60, 0.55), min_length=1)
     """Q_next: chance that the proposed sub-question finds the next missing passage, by hop."""
     free_by_hop: tuple[float, ...] = _ours((0.60, 0.35, 0.25), min_length=1)
@@ -80,12 +78,22 @@ class ControllerConfig(Options):
     covered_from: float = _ours(0.6, ge=0, le=1)
     """cov_fill: the share of terms from which on a passage covers a slot or the question."""
 
+    # queries
+    stem_letters: int = _ours(5, ge=1)
+    """Words alike in so many first letters count as forms of one word, such as director and directed."""
+    full_name_bonus: float = _ours(0.3, ge=0)
+    """Of a name of two words or more, beside a closeness of at most 1 to a word of the question."""
+    bridges_per_anchor: int = _ours(2, ge=1)
+    """Names that a free query takes from each passage that the question names."""
+    grounded_from: float = _ours(0.5, ge=0, le=1)
+    """A proposed query is not searched if less of what it names stands in question and evidence."""
+
     # guards
     repeat_from: float = _ours(0.8, gt=0, le=1)
     """jaccard_max: a query this similar to an earlier one is not searched."""
     weak_support: float = _ours(0.35, ge=0, le=1)
     """theta0: with a full budget no answer below this support."""
-    max_proposals: int = _ours(4, ge=0)
+    max_proposals: int = _ours(6, ge=0)
     """n_dec_max: proposals in a run."""
     max_steps: int = _ours(20, ge=0)
     """Searches in a run that has no limit on tool calls."""

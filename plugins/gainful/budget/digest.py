@@ -36,17 +36,10 @@ class Digest:
     """Those of these queries that are too similar to an earlier one."""
     hop: int = 0
     """Index into the tables by hop: searches that brought news, or filled slots if these are more (ours)."""
-    hops_left: int = 1
-    """Facts that the question still needs, at least 1."""
     p_open: float = 0.0
     """Compositionality before the first search, then the share of facts that are still open."""
     expected: Mapping[str, Cost] = field(default_factory=dict)
     """Median use of finished steps by kind, of any tool; priors where there were none."""
-
-    @property
-    def has_free_query(self) -> bool:
-        """There is something to search that needs no proposal."""
-        return any(move.purpose != "pending" and move.query not in self.repeated for move in self.searches)
 
 
 def digest(state: "SearchState", index: Mapping[str, PassageIndex]) -> Digest:
@@ -65,7 +58,6 @@ def digest(state: "SearchState", index: Mapping[str, PassageIndex]) -> Digest:
         ),
         repeated=frozenset(text for text, (_, similar) in similarity.items() if similar >= state.config.repeat_from),
         hop=max(filled, sum(query.num_new > 0 for query in state.queries)),
-        hops_left=max(1, needed - filled),
         p_open=1 - filled / needed if state.num_searches else state.form.compositionality,
         expected=_expected(state.uses, state.config),
     )

@@ -13,9 +13,10 @@ from typing import Protocol
 
 from gainful.budget.config import ControllerConfig
 from gainful.budget.memory import Evidence, Slot
+from gainful.budget.names import names
 from gainful.budget.question import Question
 from gainful.budget.spans import AnswerType, options_of, spans_of
-from gainful.budget.text import names, normalise, occurs, tokens
+from gainful.budget.text import normalise, occurs, tokens
 from gainful.budget.trace import StepRecord
 from gainful.budget.types import Record
 

@@ -107,7 +107,7 @@ def _repetition(verdict: Verdict, state: "SearchState", feasible: Feasibility) -
 def _proposals(verdict: Verdict, state: "SearchState", features: Mapping[str, float]) -> None:
     if features["p_comp"] < state.config.single_factor_below:
         verdict.drop("DECOMPOSE", "single factor", "the question asks for one fact")
-    if state.last_kind == "DECOMPOSE":
-        verdict.drop("DECOMPOSE", "proposals", "one was just made")
+    if state.pending:
+        verdict.drop("DECOMPOSE", "proposals", "one waits to be searched")
     if state.num_proposals >= state.config.max_proposals:
         verdict.drop("DECOMPOSE", "proposals", f"{state.num_proposals} were made")

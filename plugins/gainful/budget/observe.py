@@ -8,6 +8,7 @@ from gainful.budget.features import candidate_support, covers_slot
 from gainful.budget.memory import Candidate, Query, Slot
 from gainful.budget.passages import as_evidence, clean
 from gainful.budget.proposal import parse_critic_score, parse_proposal
+from gainful.budget.queries import is_grounded
 from gainful.budget.text import jaccard, normalise, tokens
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def _proposed(state: "SearchState", text: str) -> None:
     state.claims_done = bool(proposal.done)
     if proposal.found:
         _fill(state, proposal.found)
-    if proposal.next_query and not _was_searched(state, proposal.next_query):
+    if _is_of_use(state, proposal.next_query):
         state.pending = proposal.next_query
         state.slots.append(Slot(text=proposal.next_query, proposed=True))
     if proposal.done:
@@ -98,9 +99,11 @@ def _criticised(state: "SearchState", text: str) -> None:
         state.critic_scores.append(score)
 
 
-def _was_searched(state: "SearchState", query: str) -> bool:
+def _is_of_use(state: "SearchState", query: str) -> bool:
+    """Neither empty nor searched before nor about nothing that is known; searches are too few to try it anyway."""
     terms = tokens(query)
-    return any(jaccard(terms, earlier.terms) >= state.config.repeat_from for earlier in state.queries)
+    searched = any(jaccard(terms, earlier.terms) >= state.config.repeat_from for earlier in state.queries)
+    return bool(terms) and not searched and is_grounded(query, state)
 
 
 def _fill(state: "SearchState", span: str) -> None:

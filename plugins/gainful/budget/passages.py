@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gainful.budget.actions import Passage
+from gainful.budget.bridges import bridge_names, is_anchor, plain_title
+from gainful.budget.config import ControllerConfig
 from gainful.budget.hashing import short_hash
 from gainful.budget.memory import Evidence
 from gainful.budget.question import Question
 from gainful.budget.spans import has_type
-from gainful.budget.text import names, normalise, tokens
+from gainful.budget.text import normalise, tokens
 
 __all__ = ["PassageIndex", "as_evidence", "clean", "index_passage"]
 
@@ -20,7 +22,12 @@ class PassageIndex:
     words: frozenset[str]
     padded: str
     """Normalised text between spaces, for finding spans of whole words."""
-    names: tuple[str, ...]
+    topic: str
+    """Normalised title, without what stands in parentheses."""
+    is_anchor: bool
+    """The question names the topic."""
+    bridges: tuple[str, ...]
+    """Names to go on with, the most promising first."""
     has_type: bool
     """It holds a span of the type that the question asks for."""
 
@@ -54,13 +61,14 @@ def as_evidence(found: Sequence[Passage], query: int) -> list[Evidence]:
     return list(evidence.values())
 
 
-def index_passage(evidence: Evidence, question: Question) -> PassageIndex:
-    """Linear in the length of the passage."""
+def index_passage(evidence: Evidence, question: Question, config: ControllerConfig) -> PassageIndex:
+    """Once for each passage, when it is found."""
     text = f"{evidence.title} {evidence.text}"
-    named = dict.fromkeys([evidence.title, *names(evidence.text)])
     return PassageIndex(
         words=frozenset(tokens(text)),
         padded=f" {normalise(text)} ",
-        names=tuple(name for name in named if name),
+        topic=normalise(plain_title(evidence.title)),
+        is_anchor=is_anchor(evidence.title, question),
+        bridges=bridge_names(evidence.title, evidence.text, question, config),
         has_type=has_type(question.kind, text, question.text),
     )

@@ -4,8 +4,9 @@ import re
 from dataclasses import dataclass
 
 from gainful.budget.config import ControllerConfig
+from gainful.budget.names import names
 from gainful.budget.spans import AnswerType, answer_type
-from gainful.budget.text import content_terms, names, tokens
+from gainful.budget.text import content_terms, tokens
 from gainful.budget.words import COMPARISON, NESTING, PREDICATES
 
 __all__ = ["Question", "read_question"]

@@ -3,7 +3,8 @@
 import re
 from typing import Literal
 
-from gainful.budget.text import names, occurs, tokens
+from gainful.budget.names import names
+from gainful.budget.text import occurs, tokens
 from gainful.budget.words import AUXILIARIES
 
 __all__ = ["AnswerType", "answer_type", "has_type", "options_of", "spans_of"]

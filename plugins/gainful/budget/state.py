@@ -109,4 +109,4 @@ class SearchState(BaseModel):
         """Index the passages that are new."""
         for evidence in self.evidence:
             if evidence.id not in self._index:
-                self._index[evidence.id] = index_passage(evidence, self._form)
+                self._index[evidence.id] = index_passage(evidence, self._form, self.config)

@@ -7,11 +7,9 @@ from collections.abc import Collection, Iterable, Mapping
 
 from gainful.budget.words import ARTICLES, FUNCTION_WORDS
 
-__all__ = ["content_terms", "idf", "jaccard", "names", "normalise", "occurs", "share_covered", "tokens"]
+__all__ = ["content_terms", "idf", "jaccard", "normalise", "occurs", "share_covered", "tokens"]
 
 _WORD = re.compile(r"[^\W_]+")
-_NAME = re.compile(r"[A-Z][\w'\u2019.-]*(?: (?:(?:of|the|de|la|von|van) ){0,2}[A-Z0-9][\w'\u2019.-]*){0,7}")
-_OPENINGS = FUNCTION_WORDS - ARTICLES
 
 
 def tokens(text: str) -> list[str]:
@@ -52,19 +50,3 @@ def occurs(span: str, text: str) -> bool:
     """True if the words of `span` stand in `text` one after another; an empty span occurs nowhere."""
     wanted = normalise(span)
     return bool(wanted) and f" {wanted} " in f" {normalise(text)} "
-
-
-def names(text: str) -> list[str]:
-    """Distinct spans that begin with a capital, in order, without function words that open them.
-
-    A capital that is there only because a sentence begins is not told apart.
-    """
-    found = (_without_opening(match.group().rstrip(".'\u2019-")) for match in _NAME.finditer(text))
-    return list(dict.fromkeys(name for name in found if name))
-
-
-def _without_opening(name: str) -> str:
-    words = name.split()
-    while words and words[0].lower() in _OPENINGS:
-        words.pop(0)
-    return "" if {word.lower() for word in words} <= ARTICLES else " ".join(words)

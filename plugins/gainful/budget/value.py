@@ -85,14 +85,15 @@ class NoOptions(Options):
 class HeuristicValue:
     """The default: explicit features, fixed coefficients, no model call.
 
-        delta(SEARCH)    = (1 - s) * novelty * gamma^dry * p_use(hop)
-        delta(DECOMPOSE) = (1 - s) * p_open * max(0, Q_next(hop) - Q_alt(hop)) * min(1, b_tool / hops_left)
+        delta(SEARCH)    = (1 - s) * open * novelty * gamma^dry * Q(hop)
+        delta(DECOMPOSE) = (1 - s) * open * Q_next(hop), the search that follows included
         psi(SEARCH)      = beta_bridge if it is a proposed sub-question, less beta_loop * loop
         psi(DECOMPOSE)   = - beta_rep * proposals since the last new evidence
         delta(ANSWER)    = s less the penalty for answering early; compared only under `scoring="ratio"`
 
-    A proposal is worth nothing while an earlier one waits to be searched. Where every free query was searched before,
-    Q_alt is 0.
+    open = max(p_open, 1 - s). Q is Q_next for a proposed sub-question and Q_alt for any other query: both are chances
+    to find a passage that is still missing, so that a proposal and a search are valued in one unit and only the price
+    of the proposal's tokens stands between them. A proposal is worth nothing while an earlier one waits to be searched.
 
     Source: the form of arXiv 2605.05701; terms and constants are ours.
     """
@@ -115,21 +116,17 @@ class HeuristicValue:
         return ValueEstimate(delta=view.digest.support - view.config.early_answer_penalty)
 
     def _search(self, view: StateView, move: Move, loop: float) -> ValueEstimate:
-        config = view.config
-        p_use = _at_hop(config.useful_by_hop, view.digest.hop)
-        delta = (1 - view.digest.support) * move.novelty * config.dry_decay**view.dry * p_use
-        bonus = config.bridge_bonus if move.purpose == "pending" else 0.0
-        return ValueEstimate(delta=delta, psi=bonus - config.loop_malus * loop, parts={"p_use": p_use})
+        config, proposed = view.config, move.purpose == "pending"
+        finds = _at_hop(config.proposed_by_hop if proposed else config.free_by_hop, view.digest.hop)
+        delta = _missing(view) * move.novelty * config.dry_decay**view.dry * finds
+        bonus = config.bridge_bonus if proposed else 0.0
+        return ValueEstimate(delta=delta, psi=bonus - config.loop_malus * loop, parts={"finds": finds})
 
     def _decompose(self, view: StateView) -> ValueEstimate:
-        config, hop = view.config, view.digest.hop
-        free = _at_hop(config.free_by_hop, hop) if view.digest.has_free_query else 0.0
-        lead = max(0.0, _at_hop(config.proposed_by_hop, hop) - free)
-        calls = view.left.get("tool_calls", view.digest.hops_left)
-        reach = min(1.0, calls / view.digest.hops_left)
-        delta = 0.0 if view.pending else (1 - view.digest.support) * view.digest.p_open * lead * reach
-        psi = -config.repeat_malus * view.proposals_since_new
-        return ValueEstimate(delta=delta, psi=psi, parts={"lead": lead, "reach": reach})
+        finds = _at_hop(view.config.proposed_by_hop, view.digest.hop)
+        delta = 0.0 if view.pending else _missing(view) * finds
+        psi = -view.config.repeat_malus * view.proposals_since_new
+        return ValueEstimate(delta=delta, psi=psi, parts={"finds": finds})
 
 
 class CriticValue(HeuristicValue):
@@ -209,6 +206,12 @@ class RandomValue:
         """The same for the same step of the same question."""
         channel = f"{self._seed}\n{view.step}\n{move.kind}\n{move.query}\n{view.question}"
         return ValueEstimate(delta=uniform(channel))
+
+
+def _missing(view: StateView) -> float:
+    """(1 - s) * open: what a missing passage would be worth."""
+    wrong = 1 - view.digest.support
+    return wrong * max(view.digest.p_open, wrong)
 
 
 def _at_hop(table: Sequence[float], hop: int) -> float:

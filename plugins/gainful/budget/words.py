@@ -1,6 +1,16 @@
 """English word lists behind the features. Ours; no data set was read for them."""
 
-__all__ = ["ARTICLES", "AUXILIARIES", "COMPARISON", "FUNCTION_WORDS", "NESTING", "PREDICATES"]
+__all__ = [
+    "ARTICLES",
+    "AUXILIARIES",
+    "COMPARISON",
+    "CONNECTIVES",
+    "FUNCTION_WORDS",
+    "MONTHS",
+    "NESTING",
+    "PREDICATES",
+    "TITLES",
+]
 
 
 def _words(text: str) -> frozenset[str]:
@@ -31,3 +41,11 @@ PREDICATES = _words("""
     is are was were do does did has have had born died directed wrote written won married founded located released
     starred played created named produced composed performed
 """)
+
+CONNECTIVES = _words("of the de la le von van der den du da di del al bin ibn y")
+"""May stand inside a name."""
+
+TITLES = _words("Jr Sr Dr St Mr Mrs Ms")
+"""Their full stop ends no sentence."""
+
+MONTHS = _words("january february march april may june july august september october november december")

@@ -14,8 +14,9 @@ from gainful.budget.steps import answer_cost, model_step_cost, search_cost
 from gainful_llamaindex.prompts import ANSWER_PROMPT, PROPOSE_PROMPT, numbered
 
 _CONFIG = ControllerConfig()
-NO_DONE = PROPOSE_PROMPT.template.replace("DONE: <the answer, if the passages already give it>\n", "")
-"""The shipped prompt without the way out."""
+_NEXT = "Last line: NEXT: "
+MAY_STOP = PROPOSE_PROMPT.template.replace(_NEXT, "Last line, if the passages give the answer: DONE: <it>, else NEXT: ")
+"""The shipped prompt with a way out."""
 
 
 class Desk:
@@ -39,7 +40,7 @@ class Desk:
 
     def propose(self, read: Sequence[Passage], *, may_stop: bool) -> Proposal | None:
         """Only if a search could follow."""
-        template = PROPOSE_PROMPT.template if may_stop else NO_DONE
+        template = MAY_STOP if may_stop else PROPOSE_PROMPT.template
         prompt = template.format(passages=numbered(read), facts="nothing", question=self.question)
         text = self._say(prompt, "propose", _CONFIG.propose_cap) if self.can_search() else None
         return None if text is None else parse_proposal(text)

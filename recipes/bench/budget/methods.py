@@ -184,7 +184,7 @@ METHODS: dict[str, Method] = {
     "spend-all": _loop(loops.searches, number=None),
     "random-guarded": controlled(RandomAction),
     "VOI, ratio": controlled(scoring="ratio"),
-    "VOI, never DONE": controlled(prompts={"propose_prompt": PromptTemplate(loops.NO_DONE)}),
+    "VOI, may claim DONE": controlled(prompts={"propose_prompt": PromptTemplate(loops.MAY_STOP)}),
     VOI: controlled(),
     ORACLE: controlled(min_utility=NEVER),
 }

@@ -40,6 +40,7 @@ GRID: tuple[tuple[str, tuple[Any, ...]], ...] = (
     ("shadow_price", (0.15, 0.02, 0.05, 0.30)),
     ("bridge_bonus", (0.10, 0.30)),
     ("min_utility", (0.02, 0.0)),
+    ("repeat_malus", (0.10, 0.03, 0.0)),
 )
 """Constants in the order in which they are chosen; the first value is the start. Each further value is a trial."""
 
@@ -139,10 +140,10 @@ def mean_score(
 
 
 def tables(benches: Sequence[Bench], noise: Noise) -> dict[str, tuple[float, ...]]:
-    """p_use, Q_next and Q_alt by hop, from runs that never stop."""
-    free = {"useful_by_hop": (1.0,), "proposed_by_hop": (0.0,), "free_by_hop": (1.0,)}
-    later = {"useful_by_hop": (1.0, 0.01), "proposed_by_hop": (1.0,), "free_by_hop": (0.0,)}
-    early = {"useful_by_hop": (0.01,), "proposed_by_hop": (1.0,), "free_by_hop": (0.0,)}
+    """Q_next and Q_alt by hop, from runs that never stop."""
+    free = {"proposed_by_hop": (0.0,), "free_by_hop": (1.0,)}
+    later = {"proposed_by_hop": (1.0,), "free_by_hop": (1.0, 0.01)}
+    early = {"proposed_by_hop": (1.0,), "free_by_hop": (0.01,)}
     found = {name: Counter[tuple[int, bool]]() for name in free}
     for changes in (free, later, early):
         for _, run in _explored(benches, noise, changes):
@@ -219,26 +220,21 @@ def _states(trace: list[dict[str, Any]]) -> list[tuple[dict[str, float], tuple[s
 
 
 def _count(run: dict[str, Any], counts: dict[str, Counter[tuple[int, bool]]]) -> None:
-    """Add what each search of a run found, by hop.
+    """Add what each search of a run found, by hop, as long as a gold passage is missing.
 
-    Q_next and Q_alt are chances while a gold passage is missing. p_use is taken over all free searches, needed or not:
-    unlike a proposal, a search has no factor of its own for how much is still open.
+    A search after a proposal counts for the proposal, whatever it asks: where a proposal brings nothing to search, the
+    best free query is still there. A proposal without a search after it found nothing.
     """
     gold, hop, asked = set(run["brain"].question.gold_ids), 0, False
     for _, read, record in run["steps"]:
         missing, place = gold - set(read), min(hop, MAX_HOP - 1)
-        is_free = record["purpose"] != "pending"
-        if asked and missing and (record["action"] != "SEARCH" or is_free):  # the proposal brought no query
-            counts["proposed_by_hop"][place, False] += 1
-        asked = record["action"] == "DECOMPOSE"
-        if record["action"] != "SEARCH":
-            continue
-        found = bool(missing & set(record["new_evidence"]))
-        if is_free:
-            counts["useful_by_hop"][place, found] += 1
-        if missing:
-            counts["free_by_hop" if is_free else "proposed_by_hop"][place, found] += 1
-        hop += bool(record["new_evidence"])
+        asked = asked or record["action"] == "DECOMPOSE"
+        if record["action"] in ("SEARCH", "ANSWER"):
+            is_free = record["action"] == "SEARCH" and not asked
+            if missing and (is_free or asked):
+                name = "free_by_hop" if is_free else "proposed_by_hop"
+                counts[name][place, bool(missing & set(record["new_evidence"]))] += 1
+            asked, hop = False, hop + bool(record["new_evidence"])
 
 
 def _shares(counts: Counter[Any]) -> tuple[float, ...]:

@@ -2,13 +2,28 @@
 
 import pytest
 
-from gainful.budget import Usage
+from gainful.budget import ControllerConfig, Usage
 from gainful.budget.actions import Observation, Passage
 from gainful.budget.controller import Controller
 
 DIRECTOR = "When was the director of the film Solaris born?"
 SINGLE = "Who directed Solaris?"
 FILM = Passage(title="Solaris", text="Solaris is a film directed by Andrei Tarkovsky.", score=4.0)
+HAND = ControllerConfig(
+    shadow_price=0.15,
+    min_utility=0.02,
+    bridge_bonus=0.10,
+    repeat_malus=0.10,
+    support_bias=-2.0,
+    support_weights=(1.6, 0.8, 0.8, 0.4, 1.2, 0.4),
+    free_by_hop=(0.7, 0.5, 0.4),
+    proposed_by_hop=(0.6, 0.25, 0.2),
+    single_factor_below=0.3,
+    two_factor_below=0.7,
+    covered_from=0.6,
+    max_proposals=4,
+)
+"""For figures by hand: tuned constants change, and here a search without a proposal is always worth more."""
 PERSON = Passage(title="Andrei Tarkovsky", text="Andrei Tarkovsky was born on 4 April 1932.", score=3.0)
 
 
@@ -17,6 +32,8 @@ class Run:
 
     def __init__(self, question=DIRECTOR, budget="3/500", controller=None, **start):
         self.controller = controller or Controller()
+        changed = self.controller.config.model_dump(include=self.controller.config.model_fields_set)
+        self.controller.config = HAND.model_copy(update=changed)
         self.now = 0.0
         self.state = self.controller.start(question, budget, self.now, **start)
 

@@ -93,7 +93,8 @@ def test_a_bridge_is_open_while_the_pending_question_names_what_was_found(run, f
     text = "FOUND: Andrei Tarkovsky\nNEXT: birth date of Andrei Tarkovsky"
     driven.observe(action, Observation(text=text, usage=Usage(output_tokens=9)))
     assert driven.state.digest.features["bridge_open"] == 1
-    assert driven.step("SEARCH").query == "birth date of Andrei Tarkovsky"
+    # its name once more, and what no passage has of the question
+    assert driven.step("SEARCH").query == "birth date of Andrei Tarkovsky Andrei Tarkovsky director born"
     assert driven.state.digest.features["bridge_open"] == 0
 
 

@@ -73,12 +73,12 @@ def test_3_no_proposal_for_a_question_for_one_fact(run):
     assert [option.move.kind for option in decision.options] == ["SEARCH"]
 
 
-def test_3_never_two_proposals_in_a_row_and_not_too_many(run, film):
+def test_3_no_proposal_while_one_waits_and_not_too_many(run, film):
     driven = run(budget="9/900")
     driven.step("SEARCH", film)
-    driven.state.last_kind = "DECOMPOSE"
-    assert "one was just made" in notes(driven.decide())["proposals"]
-    driven.state.last_kind, driven.state.num_proposals = "SEARCH", 4
+    driven.state.pending = "birth date of Tarkovsky"
+    assert "one waits to be searched" in notes(driven.decide())["proposals"]
+    driven.state.pending, driven.state.num_proposals = None, 4
     assert "4 were made" in notes(driven.decide())["proposals"]
 
 

@@ -11,7 +11,7 @@ import gainful.budget
 
 FOLDER = Path(gainful.budget.__file__).parent
 RULES = """
-begin charging choice controller commit costs digest feasible features finalizer guards ledger observe passages
+begin bridges charging choice controller commit costs digest feasible features finalizer guards ledger observe passages
 queries question reserve scoring state steps value
 """
 BLOCKED = "llama_index llama_index.core torch verl vllm workflows transformers numpy"

@@ -49,7 +49,7 @@ def propose(driven, text, tokens=10):
 def test_found_fills_a_slot_only_if_a_passage_holds_it(run, film):
     driven = run(budget="5/900")
     driven.step("SEARCH", film)
-    propose(driven, "FOUND: Steven Soderbergh\nNEXT: who is he")
+    propose(driven, "FOUND: Steven Soderbergh\nNEXT: who directed Solaris")
     assert [slot.status for slot in driven.state.slots] == ["open", "open"]
     propose(driven, "FOUND: Andrei Tarkovsky")
     assert driven.state.slots[1].status == "filled"
@@ -64,6 +64,14 @@ def test_next_becomes_pending_unless_it_was_searched(run, film):
     assert driven.state.pending is None
     propose(driven, "NEXT: birth date of Tarkovsky")
     assert driven.state.pending == "birth date of Tarkovsky"
+
+
+def test_a_proposal_about_nothing_known_is_dropped_and_another_may_be_made(run, film):
+    driven = run(budget="5/900")
+    driven.step("SEARCH", film)
+    propose(driven, "NEXT: Dolpa Airport")
+    assert (driven.state.pending, len(driven.state.slots)) == (None, 1)
+    assert "proposals" not in {note.name for note in driven.decide().guards}
 
 
 def test_a_pending_question_that_finds_nothing_fails(run, film):

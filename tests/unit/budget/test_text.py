@@ -5,9 +5,10 @@ import math
 import pytest
 
 from gainful.budget import ControllerConfig
+from gainful.budget.names import names
 from gainful.budget.question import read_question
 from gainful.budget.spans import answer_type, has_type, options_of, spans_of
-from gainful.budget.text import content_terms, idf, jaccard, names, normalise, occurs, share_covered, tokens
+from gainful.budget.text import content_terms, idf, jaccard, normalise, occurs, share_covered, tokens
 
 CONFIG = ControllerConfig()
 

@@ -99,7 +99,7 @@ def test_a_run_of_named_models_replays(run, film):
 def test_the_line_of_a_step(report):
     first, second, third = map(step_line, report.trace.steps)
     assert first.startswith('[0] SEARCH "When was the director')
-    assert "u=+0.62 d=0.50 r=1.23 s=0.12 rho=0.00 | calls 1/2 tok 0/300 | guard: compositional: noth" in first
+    assert "u=+0.54 d=0.50 r=1.09 s=0.12 rho=0.00 | calls 1/2 tok 0/300 | guard: compositional: noth" in first
     assert second.startswith("[1] SEARCH error")
     assert third.startswith("[2] ANSWER s=")
     assert max(map(len, (first, second, third))) <= 140
