@@ -28,7 +28,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--arms", nargs="+", choices=[*ARMS], default=[*COMPARED], help="the first is the reference")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
-    parser.add_argument("--steps", type=int, default=40, help="training steps of each run (default: 40)")
+    parser.add_argument("--steps", type=int, default=30, help="training steps of each run (default: 30)")
     parser.add_argument("--validate-every", type=int, default=10)
     parser.add_argument("--held-out", type=int, default=32, help="held-out questions of each world (default: 32)")
     parser.add_argument("--out", type=Path, default=Path("out/verl_search_cpu"), help="where everything is written")

@@ -29,7 +29,9 @@ def search(query: str) -> Segment:
 class Teacher:
     """Writes one trajectory after another, each about a world of its own."""
 
-    def __init__(self, seed: int):
+    def __init__(self, seed: int, *, errs: bool = True):
+        """`errs=False`: the two right searches and the right answer, always."""
+        self._errs = errs
         self._dice = random.Random(seed)  # noqa: S311  (not a secret)
 
     def trajectory(self) -> list[Segment]:
@@ -50,6 +52,8 @@ class Teacher:
         maker, luck = world.maker[question.thing], self._dice.random()
         if known == maker:
             return None
+        if not self._errs:
+            return maker if known == question.thing else question.thing
         right, answer = (
             (SECOND_QUERY_RIGHT, ANSWERS_EARLY) if known == question.thing else (FIRST_QUERY_RIGHT, ANSWERS_AT_ONCE)
         )
@@ -71,7 +75,7 @@ class Teacher:
 
     def _answer(self, world: World, question: Question, known: str) -> str:
         if known == world.maker[question.thing]:
-            right = self._dice.random() < RIGHT_FACT
+            right = not self._errs or self._dice.random() < RIGHT_FACT
             return world.answer(question if right else _other(question))
         near = known == question.thing and self._dice.random() < 0.3
         return world.place[known] if near else self._dice.choice(CITIES)

@@ -69,8 +69,10 @@ def curves(
     )
 
 
-def probe_table(arms: Mapping[str, dict[str, Any]]) -> Table:
+def probe_table(arms: Mapping[str, dict[str, Any]]) -> Table | Text:
     names = sorted({name for one in arms.values() for name in one["probes"]})
+    if not names:
+        return Text("No arm of this comparison probes.")
     cells = tuple(
         (Cell(name.replace("_", " ")), *(Cell(_number(one["probes"].get(name))) for one in arms.values()))
         for name in names

@@ -10,7 +10,7 @@ from itertools import islice, product
 
 from gainful.retrieval import Doc
 
-NUM_THINGS, NUM_PEOPLE, NUM_CITIES = 120, 120, 16
+NUM_THINGS, NUM_PEOPLE, NUM_CITIES = 80, 80, 12
 _SYLLABLES = ("ba", "de", "fi", "go", "ku", "la", "me", "ni", "po", "ru")
 _KINDS = {"come": "comes from", "live": "lives at"}
 

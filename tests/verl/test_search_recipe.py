@@ -47,13 +47,13 @@ def test_the_stock_parser_reads_what_demonstrations_write_and_tokens_survive_dec
         "from verl.experimental.agent_loop.tool_parser import ToolParser\n"
         "tokenizer = base_model.make_tokenizer()\n"
         "parser = ToolParser.get_tool_parser('hermes', tokenizer)\n"
-        "ids = tokenizer.encode(demonstrations.search('debagon')[0])\n"
+        "ids = tokenizer.encode(demonstrations.search('babaden')[0])\n"
         "calls = asyncio.run(parser.extract_tool_calls(ids))[1]\n"
         "texts = [tokenizer.decode(tokenizer.encode(t), skip_special_tokens=True) for t, _ in "
-        "[demonstrations.search('debagon'), demonstrations.say('badeville')]]\n"
+        "[demonstrations.search('babaden'), demonstrations.say('babadeville')]]\n"
         "answer = [[(c.name, c.arguments) for c in calls], texts]"
     )
-    assert [(name, json.loads(arguments)["query"].strip()) for name, arguments in calls] == [("search", "debagon")]
+    assert [(name, json.loads(arguments)["query"].strip()) for name, arguments in calls] == [("search", "babaden")]
     assert "</tool_call>" in texts[0]
     assert "</answer>" in texts[1]
 
