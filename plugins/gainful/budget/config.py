@@ -25,7 +25,7 @@ class ControllerConfig(Options):
     """
 
     # value of an action
-    shadow_price: float = _ours(0.15, ge=0)
+    shadow_price: float = _ours(0.02, origin="tuned", ge=0)
     """lambda0: scale of the price of budget, in expected score."""
     shadow_power: float = _ours(1.0, ge=0)
     """alpha: how steeply the price rises as the scarce axis runs out; 1 echoes BAVT's 1/r."""
@@ -35,27 +35,29 @@ class ControllerConfig(Options):
     """eps: the least denominator of a score."""
     other_axes_weight: float = _ours(0.25, ge=0)
     """kappa: weight of the axes that are not the scarcest."""
-    min_utility: float = _ours(0.02)
+    min_utility: float = _ours(0.0, origin="tuned")
     """delta: a search or a proposal must be worth more than this, else the answer is given."""
     dry_decay: float = _ours(0.5, ge=0, le=1)
     """gamma: what a search is still worth after one that brought nothing new."""
-    bridge_bonus: float = _ours(0.10, ge=0)
+    bridge_bonus: float = _ours(0.1, origin="tuned", ge=0)
     """beta_bridge: for searching a concrete proposed sub-question."""
     loop_malus: float = _ours(0.10, ge=0)
     """beta_loop: against searching on when searches bring nothing new."""
-    repeat_malus: float = _ours(0.10, ge=0)
+    repeat_malus: float = _ours(0.0, origin="tuned", ge=0)
     """beta_rep: against each further proposal without new evidence in between."""
     early_answer_penalty: float = _ours(0.20, ge=0)
     """Under `scoring="ratio"`: taken off the value of answering."""
     critic_weight: float = _ours(0.20, ge=0)
     """Of the change of a critic's score, in the value model `critic`."""
-    support_bias: float = _ours(-2.0)
+    support_bias: float = _ours(-0.77, origin="tuned")
     """w0 of the chance that answering now is right."""
-    support_weights: tuple[float, float, float, float, float, float] = _ours((1.6, 0.8, 0.8, 0.4, 1.2, 0.4))
+    support_weights: tuple[float, float, float, float, float, float] = _ours(
+        (0.27, 0.0, 0.0, 0.04, 0.0, 3.02), origin="tuned"
+    )
     """w for slots_filled, cand_overlap, cand_agree, type_match, done_claim, q_cov."""
-    proposed_by_hop: tuple[float, ...] = _ours((0.60, 0.60, 0.55), min_length=1)
+    proposed_by_hop: tuple[float, ...] = _ours((0.97, 0.92, 0.55), origin="tuned", min_length=1)
     """Q_next: chance that the proposed sub-question finds the next missing passage, by hop."""
-    free_by_hop: tuple[float, ...] = _ours((0.60, 0.35, 0.25), min_length=1)
+    free_by_hop: tuple[float, ...] = _ours((0.97, 0.72, 0.14), origin="tuned", min_length=1)
     """Q_alt: chance that the best query without a proposal finds it, by hop."""
     scoring: Literal["two_level", "ratio"] = _ours("two_level")
     """Optimal stopping over search and proposal, or the paper's three-way ratio."""
@@ -63,9 +65,9 @@ class ControllerConfig(Options):
     """Count the search that must follow a proposal into the proposal's cost."""
 
     # features
-    single_factor_below: float = _ours(0.3, ge=0, le=1)
+    single_factor_below: float = _ours(0.0, origin="tuned", ge=0, le=1)
     """Questions less compositional than this ask for one fact: one hop, no proposals."""
-    two_factor_below: float = _ours(0.7, ge=0, le=1)
+    two_factor_below: float = _ours(0.7, origin="tuned", ge=0, le=1)
     """Questions less compositional than this take two hops, others three."""
     nested_cue: float = _ours(0.35, ge=0, le=1)
     """Compositionality of nested of, whose, that, who."""
@@ -75,7 +77,7 @@ class ControllerConfig(Options):
     """Compositionality of two or more names."""
     predicates_cue: float = _ours(0.30, ge=0, le=1)
     """Compositionality of two predicates."""
-    covered_from: float = _ours(0.6, ge=0, le=1)
+    covered_from: float = _ours(1.0, origin="tuned", ge=0, le=1)
     """cov_fill: the share of terms from which on a passage covers a slot or the question."""
 
     # queries

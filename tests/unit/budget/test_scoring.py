@@ -6,7 +6,9 @@ from gainful.budget import ControllerConfig
 from gainful.budget.features import SUPPORT_FEATURES, chance_of_support
 from gainful.budget.scoring import denominator, penalty, pressure, shadow_price, shares_left
 
-CONFIG = ControllerConfig()
+CONFIG = ControllerConfig(
+    shadow_price=0.15, support_bias=-2.0, support_weights=(1.6, 0.8, 0.8, 0.4, 1.2, 0.4), single_factor_below=0.3
+)
 
 
 def test_pressure_is_decided_by_the_scarcer_axis():

@@ -10,7 +10,9 @@ from gainful.budget.question import read_question
 from gainful.budget.spans import answer_type, has_type, options_of, spans_of
 from gainful.budget.text import content_terms, idf, jaccard, normalise, occurs, share_covered, tokens
 
-CONFIG = ControllerConfig()
+CONFIG = ControllerConfig(
+    shadow_price=0.15, support_bias=-2.0, support_weights=(1.6, 0.8, 0.8, 0.4, 1.2, 0.4), single_factor_below=0.3
+)
 
 
 def test_tokens_are_unified():
