@@ -1,10 +1,10 @@
 # Every command a contributor needs. Each one makes the environments it uses.
-.PHONY: demo test test-core test-core-oldest test-verl test-verl-oldest test-llamaindex test-llamaindex-oldest test-llamaindex-middle test-vllm test-vllm-http lint format lab docs bench clean env-core env-verl env-llamaindex env-vllm
+.PHONY: demo test test-core test-core-oldest test-verl test-verl-oldest test-llamaindex test-llamaindex-oldest test-llamaindex-middle test-vllm test-vllm-http test-stores store-servers lint format lab docs bench clean env-core env-verl env-llamaindex env-vllm env-stores
 
 demo: env-verl env-llamaindex
 	.venvs/verl/bin/python recipes/demo
 
-test: lint test-core test-llamaindex test-verl
+test: lint test-core test-stores test-llamaindex test-verl
 
 test-core: env-core
 	.venvs/core/bin/python -m pytest tests/unit tests/property tests/contract tests/recipes
@@ -30,6 +30,13 @@ test-llamaindex-oldest test-llamaindex-middle: test-llamaindex-%:
 test-vllm: env-vllm
 	GAINFUL_EXPECT_HOSTS=vllm .venvs/vllm/bin/python -m pytest tests/vllm
 
+# real servers behind the stores of KV chunks, and the optional parts of frames
+test-stores: env-stores store-servers
+	GAINFUL_EXPECT_HOSTS=stores .venvs/stores/bin/python -m pytest tests/stores tests/unit/sparkv/test_frame.py tests/property/test_sparkv_frame.py
+
+store-servers:
+	{ command -v redis-server && PATH="$$PATH:/usr/sbin" command -v nginx; } >/dev/null || { apt-get update -qq && apt-get install --yes -qq redis-server nginx-light; }
+
 test-verl-oldest:
 	.ci/env.sh verl oldest
 	GAINFUL_EXPECT_HOSTS=verl .venvs/verl-oldest/bin/python -m pytest tests/verl -m "not slow"
@@ -53,7 +60,7 @@ bench: env-verl
 	.venvs/verl/bin/python recipes/bench/advantage.py
 	.venvs/verl/bin/python recipes/bench/import_cost.py
 
-env-core env-verl env-llamaindex env-vllm: env-%:
+env-core env-verl env-llamaindex env-vllm env-stores: env-%:
 	.ci/env.sh $*
 
 clean:
