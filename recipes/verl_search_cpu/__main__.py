@@ -10,6 +10,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("out/verl_search_cpu"), help="where everything is written")
     parser.add_argument("--bases", type=Path, default=Path("out/bases"), help="where base models are kept")
     parser.add_argument("--max-seconds", type=float, default=900.0, help="limit of each run (default: 900)")
-    parser.add_argument("--quick", action="store_true", help="one seed, two steps: shows that it works, not who wins")
+    parser.add_argument("--quick", action="store_true", help="one seed, two steps, a poor base: shows that it works")
     parser.add_argument("--dry-run", action="store_true", help="say what would be run and written, and end")
     options, overrides = parser.parse_known_args(arguments)
     wrong = [text for text in overrides if text.startswith("-") or ("=" not in text and not text.startswith("~"))]
@@ -46,9 +47,15 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
+def settings_for(options: argparse.Namespace) -> base_model.BaseSettings:
+    """A quick base has the form of an answer, and no more."""
+    full = base_model.BaseSettings()
+    return replace(full, num_copy_steps=20, num_steps=60) if options.quick else full
+
+
 def runs_for(options: argparse.Namespace) -> dict[str, list[Run]]:
     """Arm -> one run a seed."""
-    base = base_model.model_folder(options.bases.resolve(), base_model.BaseSettings())
+    base = base_model.model_folder(options.bases.resolve(), settings_for(options))
     shared = (options.steps, options.validate_every, options.out.resolve(), base, options.overrides)
     return {name: [Run(ARMS[name], seed, *shared) for seed in options.seeds] for name in options.arms}
 
@@ -61,9 +68,8 @@ def finished(run: Run) -> dict[str, Any] | None:
     return summary if summary["digest"] == run.digest else None
 
 
-def make_base(display: progress.Display, folder: Path) -> None:
+def make_base(display: progress.Display, folder: Path, settings: base_model.BaseSettings) -> None:
     """Build the base model unless it is there."""
-    settings = base_model.BaseSettings()
     if base_model.is_built(folder, settings):
         return
 
@@ -79,7 +85,7 @@ def execute(run: Run, options: argparse.Namespace, console: Console) -> dict[str
     base_model.write_data(run.data, seed=run.seed, num_held_out=options.held_out)
     start = time.monotonic()
     with progress.open_display(console, run.name) as display:
-        make_base(display, run.base)
+        make_base(display, run.base, settings_for(options))
         try:
             status = launch.run(
                 run.command(),
