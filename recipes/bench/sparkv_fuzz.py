@@ -2,9 +2,9 @@
 
 python recipes/bench/sparkv_fuzz.py --frames 100000
 
-Two kinds of harm. Damage: bits, bytes and runs changed, cut, doubled, moved, spliced from another frame. Forgery (one in
-four): the table is changed and its digest and lengths are made to fit, as one could who may write to the store; then what
-comes back must be refused, or be tensors that the table describes and the payload's digests cover.
+Two kinds of harm. Damage: bits, bytes and runs changed, cut, doubled, moved, spliced from another frame. Forgery (one
+in four): the table is changed and its digest and lengths are made to fit, as one could who may write to the store; then
+what comes back must be refused, or be tensors that the table describes and the payload's digests cover.
 """
 
 import argparse
@@ -121,7 +121,7 @@ def main() -> int:
             print(f"{number + 1} frames, {time.monotonic() - begin:.0f} s, {dict(counts)}", flush=True)
     wrong = sum(count for outcome, count in counts.items() if outcome.startswith("WRONG"))
     print(
-        f"{options.frames} changed frames of {len(VARIANTS)} variants, seed {options.seed}: {dict(counts)}; {wrong} wrong"
+        f"{options.frames} changed frames, {len(VARIANTS)} variants, seed {options.seed}: {dict(counts)}; {wrong} wrong"
     )
     return 1 if wrong else 0
 
