@@ -190,7 +190,8 @@ def test_sealed_frames_need_the_key_and_show_nothing():
         read_frame(data, key=KEY)
     with pytest.raises(IntegrityError, match="known here"):
         read_frame(data, key=KEY, sealer=Sealer([b"x" * 32]))
-    with pytest.raises(IntegrityError, match="must be sealed"):  # whoever strips the sealing strips the right to be read
+    # whoever strips the sealing strips the right to be read
+    with pytest.raises(IntegrityError, match="must be sealed"):
         read_frame(frame(arrays), key=KEY, sealer=sealer)
 
 
@@ -199,7 +200,9 @@ def test_a_sealed_header_cannot_be_forged_without_the_key():
     sealer = Sealer([b"k" * 32])
     data = frame(sealer=sealer)
     with pytest.raises(IntegrityError, match="digest of the header"):
-        read_frame(forged(data, lambda table: table.replace(b'"codec":"raw"', b'"codec":"int8"')), key=KEY, sealer=sealer)
+        read_frame(
+            forged(data, lambda table: table.replace(b'"codec":"raw"', b'"codec":"int8"')), key=KEY, sealer=sealer
+        )
 
 
 @needs_cryptography
