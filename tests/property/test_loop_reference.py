@@ -3,11 +3,13 @@
 import itertools
 import math
 import statistics
+from dataclasses import replace
 
 import pytest
 import torch
 
 from gainful.builtin import ESTIMATORS
+from gainful.carry import MARKER, carry, runs
 from gainful.catalog import catalog
 from gainful.testing import random_batch
 
@@ -245,6 +247,40 @@ def e_grpo(group, _):
     return z_scores([reward * row.signals["format_ok"] for reward, row in zip(rewards, group, strict=True)])
 
 
+def carried(row):
+    """Gain of each turn, None for a missing one; 0 for the last."""
+    gains = [row.rewards[end - 1] if end - start > 1 else None for start, end in row.turns[:-1]]
+    return [*(None if gain == MARKER else gain for gain in gains), 0.0] if row.turns else []
+
+
+def info_gain(group, _):
+    gains = [carried(row) for row in group]
+    to_go = [
+        [None if own[j] is None else sum(gain or 0.0 for gain in own[j:]) for j in range(len(own))] for own in gains
+    ]
+    found = []
+    for own, base in zip(to_go, grpo(group), strict=True):
+        values = []
+        for j, value in enumerate(own):
+            others = [other[j] for other in to_go if other is not own and len(other) > j and other[j] is not None]
+            known = value is not None and others
+            values.append(base + (0.6 * (value - statistics.fmean(others)) if known else 0.0))
+        found.append(values)
+    return found
+
+
+def with_gains(batch, generator):
+    """Outcomes last, and a gain, sometimes missing, on each turn before the last."""
+    rewards = torch.zeros_like(batch.rewards)
+    rewards[:, -1] = batch.rewards.sum(dim=1)
+    for row, mask in enumerate(batch.response_mask.tolist()):
+        turns = runs(mask)
+        drawn = uniform((max(len(turns) - 1, 0),), generator).tolist()
+        for token, value in carry(turns, [None if value < 0.2 else 2 * value - 1 for value in drawn]):
+            rewards[row, token] += value
+    return replace(batch, rewards=rewards)
+
+
 def uniform(shape, generator):
     return torch.rand(shape, generator=generator, dtype=torch.float64)
 
@@ -268,13 +304,17 @@ SIGNALS = {
     "tool_calls": lambda shape, generator: torch.randint(0, 4, shape[:1], generator=generator),
     "turn_rewards": uniform,
 }
-OPTIONS = {"arm": {"alpha": 0.5}, "spae": {"weight": 0.5, "damping": 0.5}}
+PREPARE = {"info_gain": with_gains}
+OPTIONS = {"info_gain": {"missing": {"max_rate": 1.0}}, "arm": {"alpha": 0.5}, "spae": {"weight": 0.5, "damping": 0.5}}
 REFERENCES = {
     "agpo": lambda group, _: agpo_values([row.outcome for row in group]),
     "psr": lambda group, _: [float(row.right) for row in group],
     "nsr": lambda group, _: [float(row.right) - 1 for row in group],
     "w_reinforce": lambda group, _: [0.1 if row.right else -1.0 for row in group],
-    **{fn.__name__: fn for fn in (ngrpo, bnpo, a_grae, canon_length, adora, aspo_shape, turn_traj, turn_credit)},
+    **{
+        fn.__name__: fn
+        for fn in (ngrpo, bnpo, a_grae, canon_length, adora, aspo_shape, turn_traj, turn_credit, info_gain)
+    },
     **{fn.__name__: fn for fn in (gigpo, canon_entropy, hdpo, copo, arm, spae, e_grpo)},
 }
 
@@ -313,6 +353,7 @@ def test_agrees_with_a_float64_loop(name):
     generator = torch.Generator().manual_seed(7)
     for _ in range(1000):
         batch = random_batch(generator, num_groups=3, num_tokens=7)
+        batch = PREPARE[name](batch, generator) if name in PREPARE else batch
         signals = {signal: SIGNALS[signal](batch.response_mask.shape, generator) for signal in wanted}
         expected = by_loops(REFERENCES[name], batch, signals)
         found = spec.fn(batch.rewards, batch.response_mask, batch.group_ids, config=config, **signals)[0].double()
