@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
-COMMANDS = re.findall(r"^(python -m \S*verl\S* .*)$", README, flags=re.MULTILINE)
+COMMANDS = re.findall(r"^(python -m \S*verl\S* (?:.*\\\n)*.*)$", README, flags=re.MULTILINE)
 CONSOLE = re.findall(r"^```console\n\$ (.*?)\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
 
 

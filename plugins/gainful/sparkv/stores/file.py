@@ -161,6 +161,7 @@ class FileStore(Store):
             while at < len(part):
                 deadline.check("put")
                 at += os.write(file, part[at : at + SLICE_BYTES])
+        _touch(file)
         if self._options.durable:
             os.fsync(file)
 
