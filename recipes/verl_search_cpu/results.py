@@ -96,6 +96,7 @@ def arm_record(summaries: Sequence[dict[str, Any]], reference: Sequence[dict[str
         probes |= {
             "judge_forwards": total["judge_forwards"],
             "judge_reference_2R2": total["judge_reference"],
+            "judge_saving": round(total["judge_reference"] / max(1, total["judge_forwards"]), 1),
             "probe_calls": total["probe_calls"],
             "probe_tokens": total["probe_tokens"],
             "missing_beliefs": total["missing"],
