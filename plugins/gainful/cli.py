@@ -15,7 +15,7 @@ from rich.text import Text
 from gainful.builtin import NOT_IMPLEMENTED
 from gainful.catalog import Catalog, catalog
 from gainful.config import Options
-from gainful.doctor import Finding, examine_host, examine_plugins
+from gainful.doctor.examination import examine, show
 from gainful.errors import ConfigError, GainfulError
 from gainful.hosts import HOSTS
 from gainful.retrieval.command import app as retrieve
@@ -57,17 +57,22 @@ def plugins(as_json: AsJson = False) -> None:
 def doctor(
     host: Annotated[str | None, typer.Argument(help=f"Look at one host only: {', '.join(HOSTS)}.")] = None,
     as_json: AsJson = False,
+    probe: Annotated[bool, typer.Option("--probe", help="Also try each system once, for real.")] = False,
+    store: Annotated[str | None, typer.Option(help="Write to the store of this URL, read back and remove.")] = None,
 ) -> None:
-    """Say what is installed, what is usable and how to mend what is not; ends with status 1 if there is a problem."""
+    """Say what is installed, what is usable, what is refused and why, and which command mends it.
+
+    Ends with status 0 if all is in order, with 1 if there is a problem, and with 2 if it was asked wrongly.
+    """
     try:
-        findings = _findings(host)
+        parts = examine(host, probe=probe, store_url=store)
     except ConfigError as error:
         raise typer.BadParameter(str(error)) from error
     if as_json:
-        typer.echo(json.dumps({part: [asdict(item) for item in items] for part, items in findings.items()}, indent=2))
+        typer.echo(json.dumps({part: [asdict(item) for item in items] for part, items in parts.items()}, indent=2))
     else:
-        _print(findings)
-    if any(item.state == "problem" for items in findings.values() for item in items):
+        show(parts, Console())
+    if any(item.state == "problem" for items in parts.values() for item in items):
         raise typer.Exit(1)
 
 
@@ -107,28 +112,6 @@ def score(
         typer.echo(str(error), err=True)
         raise typer.Exit(3 if isinstance(error, MissingUnderFailError) else 2) from error
     typer.echo(report)
-
-
-def _findings(host: str | None) -> dict[str, list[Finding]]:
-    parts = {"plug-ins": list(examine_plugins())}
-    for name in [host] if host else HOSTS:
-        items = list(examine_host(name))
-        if host and items[0].detail.startswith("not installed"):  # asked for by name, so its absence is a problem
-            items = [Finding(name, "problem", items[0].detail, items[0].remedy)]
-        parts[name] = items
-    return parts
-
-
-def _print(findings: dict[str, list[Finding]]) -> None:
-    console = Console()
-    colours = {"ok": "green", "note": "yellow", "problem": "red"}
-    for part, items in findings.items():
-        table = Table(title=part, title_justify="left", box=None, show_header=False, padding=(0, 2, 0, 0))
-        for item in items:
-            text = item.detail + (f"\n→ {item.remedy}" if item.remedy else "")
-            table.add_row(Text(item.state, colours[item.state]), Text(item.subject), Text(text))
-        console.print(table)
-        console.print()
 
 
 def _methods(found: Catalog) -> dict[str, list[dict[str, object]]]:

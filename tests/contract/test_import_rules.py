@@ -12,7 +12,14 @@ HOSTS = {"gainful_verl": "verl", "gainful_llamaindex": "llama_index", "gainful_v
 ADAPTERS = {name: next(REPOSITORY.glob(f"*/{name}")) for name in HOSTS}
 CORE = REPOSITORY / "plugins/gainful"
 SUBJECTS = ("advantage", "policy_loss", "infogain", "budget", "sparkv", "retrieval")
-NEEDS_TORCH = ("advantage", "policy_loss", "testing/advantage.py", "sparkv/codec.py", "testing/__init__.py")
+NEEDS_TORCH = (
+    "advantage",
+    "policy_loss",
+    "testing/advantage.py",
+    "sparkv/codec.py",
+    "sparkv/coder.py",
+    "testing/__init__.py",
+)
 
 
 def imports_of(path):

@@ -95,6 +95,6 @@ def test_a_broken_third_party_is_named_by_doctor_and_takes_nothing_down(with_acm
     assert status == 1
     assert "plug-in 'acme' failed to load: No module named 'no_such_module'" in output
     assert "pip install --upgrade acme-gainful" in output
-    assert "ok" in output
+    assert "in order: gainful doctor --json lists them" in output
     status, output = with_acme("-m", "gainful", "plugins", "--json")
     assert "agpo" in output
