@@ -19,6 +19,7 @@ NEEDS_TORCH = (
     "sparkv/codec.py",
     "sparkv/coder.py",
     "testing/__init__.py",
+    "doctor/probes.py",  # in a function, where torch is there
 )
 
 
