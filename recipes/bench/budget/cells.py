@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from brain import Brain
-from data import Question
+from data import Passage, Question
 from methods import ORACLE, Method, Outcome, Setting
 from model import SimulatedLLM, lines_of
 from noise import Noise
@@ -18,6 +18,8 @@ from pool import Pool, PoolRetriever
 from scoring import abstained, exact, f1
 
 from gainful.budget import Budget, ControllerConfig
+from gainful.budget.actions import Passage as FoundPassage
+from gainful.budget.passages import as_evidence, clean
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ def run_cell(
     brains = {one.text: Brain(one, noise, cell.seed, titles) for one in bench.questions}
     llm = SimulatedLLM(brains=brains, by_line=bench.lines)
     retriever = PoolRetriever(bench.pool, config.passages_per_search)
+    named = {_name_of(passage, config): passage for passage in bench.pool.by_id.values()}
     setting = Setting(Budget.parse(cell.budget), retriever, llm, cell.seed, config, knobs)
 
     async def all_rows() -> list[dict[str, Any]]:
@@ -64,7 +67,7 @@ def run_cell(
             llm.calls.clear()
             retriever.log.clear()
             outcome = await run(question.text)
-            outcome = _best(outcome, brains[question.text], bench) if cell.method == ORACLE else outcome
+            outcome = _best(outcome, brains[question.text], named) if cell.method == ORACLE else outcome
             rows.append(_row(question, outcome, llm, retriever))
         return rows
 
@@ -101,8 +104,16 @@ def _row(question: Question, outcome: Outcome, llm: SimulatedLLM, retriever: Poo
     }
 
 
-def _best(outcome: Outcome, brain: Brain, bench: Bench) -> Outcome:
+def _best(outcome: Outcome, brain: Brain, named: Mapping[str, Passage]) -> Outcome:
     """The answer at the moment at which it scores best: nobody could know that moment."""
-    answers = [brain.answer([bench.pool.by_id[name] for name in names]) for names in outcome.prefixes]
+    answers = [brain.answer([named[name] for name in names]) for names in outcome.prefixes]
     answer = max([outcome.answer, *answers], key=lambda one: f1(one, brain.question.answers))
     return Outcome(answer, outcome.prefixes)
+
+
+def _name_of(passage: Passage, config: ControllerConfig) -> str:
+    """The controller names a passage by what it reads of it, which is less than all of a long one."""
+    read = FoundPassage(
+        title=clean(passage.title, config.max_text_chars), text=clean(passage.text, config.max_text_chars)
+    )
+    return as_evidence([read], query=0)[0].id
