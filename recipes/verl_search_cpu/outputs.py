@@ -21,6 +21,16 @@ HEADERS = (
     "s/step",
     "extra",
 )
+PROBES = {
+    "gain, first search": "gain_turn_1",
+    "gain, second": "gain_turn_2",
+    "gain, third": "gain_turn_3",
+    "missing rate": "missing_rate",
+    "judge forwards": "judge_forwards",
+    "2R² a trajectory": "judge_reference_2R2",
+    "times fewer": "judge_saving",
+}
+"""What the terminal says about probes: label -> measure; the page has all of them."""
 
 
 def rows(arms: Mapping[str, dict[str, Any]]) -> list[tuple[str, ...]]:
@@ -46,9 +56,13 @@ def _interval(values: Sequence[float]) -> str:
 
 
 def terminal_table(arms: Mapping[str, dict[str, Any]]) -> RichTable:
-    table = RichTable(*HEADERS)
-    for row in rows(arms):
-        table.add_row(*row)
+    """Arms as columns, so that eighty characters are enough."""
+    table = RichTable("", *arms)
+    for label, values in zip(HEADERS[1:], list(zip(*rows(arms), strict=True))[1:], strict=True):
+        table.add_row(label, *(value.replace(" [", "\n[") for value in values))
+    for label, name in PROBES.items():
+        if any(name in one["probes"] for one in arms.values()):
+            table.add_row(label, *(_number(one["probes"].get(name)) for one in arms.values()))
     return table
 
 
