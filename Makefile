@@ -1,5 +1,5 @@
 # Every command a contributor needs. Each one makes the environments it uses.
-.PHONY: demo test test-core test-core-oldest test-verl test-verl-oldest test-llamaindex test-llamaindex-oldest test-llamaindex-middle test-vllm test-vllm-http test-stores store-servers lint format lab docs bench clean env-core env-verl env-llamaindex env-vllm env-stores
+.PHONY: demo test test-core test-core-oldest test-verl test-verl-oldest test-llamaindex test-llamaindex-oldest test-llamaindex-middle test-vllm test-vllm-http test-stores store-servers lint format lab docs docs-site release-check bench clean env-core env-verl env-llamaindex env-vllm env-stores env-docs
 
 demo: env-verl env-llamaindex
 	.venvs/verl/bin/python recipes/demo
@@ -56,11 +56,17 @@ lab: env-core
 docs: env-core
 	.venvs/core/bin/python .ci/readme.py
 
+docs-site: env-docs
+	.venvs/docs/bin/python -m mkdocs build --quiet --strict
+
+release-check: env-core
+	.venvs/core/bin/python .ci/release.py
+
 bench: env-verl
 	.venvs/verl/bin/python recipes/bench/advantage.py
 	.venvs/verl/bin/python recipes/bench/import_cost.py
 
-env-core env-verl env-llamaindex env-vllm env-stores: env-%:
+env-core env-verl env-llamaindex env-vllm env-stores env-docs: env-%:
 	.ci/env.sh $*
 
 clean:

@@ -1,11 +1,10 @@
 """What is installed: public names, entry points, the wheel, a third party's plug-in."""
 
-import importlib
+import importlib.util
 import json
 import pkgutil
 import subprocess
 import sys
-import zipfile
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import gainful
 from gainful.hookspecs import hookspec
 from gainful.loading import HOOKS
 
+ROOT = Path(__file__).parents[2]
 MODULES = [
     module.name for module in pkgutil.walk_packages(gainful.__path__, "gainful.") if "__main__" not in module.name
 ]
@@ -48,31 +48,56 @@ def test_hosts_find_us_by_entry_point():
     assert "gainful.builtin" in found["gainful"]
 
 
-@pytest.fixture(scope="session")
-def wheel(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(command, check=True, capture_output=True, cwd=Path(__file__).parents[2])
-    return next(folder.glob("*.whl"))
+def script(name):
+    """A command of .ci as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / f".ci/{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def test_the_wheel_holds_four_packages_and_nothing_else(wheel):
-    names = zipfile.ZipFile(wheel).namelist()
-    roots = {name.partition("/")[0] for name in names}
-    assert {root for root in roots if not root.endswith(".dist-info")} == {
-        "gainful",
-        "gainful_verl",
-        "gainful_llamaindex",
-        "gainful_vllm",
-    }
-    needed_files = (
-        "gainful/py.typed",
-        "gainful_verl/hydra_env/hydra/env/default.yaml",
-        "gainful_verl/configs/search_tool.yaml",
-    )
-    for needed in needed_files:
-        assert needed in names
-    assert any(name.endswith("licenses/LICENSE") for name in names)
+def test_archives_are_built_twice_with_equal_bytes_and_hold_the_packages_and_nothing_else():
+    done = subprocess.run([sys.executable, ".ci/release.py", "build", "wheel", "sdist"], capture_output=True, cwd=ROOT)
+    assert done.returncode == 0, done.stdout.decode()
+
+
+def test_the_release_is_held_back_by_a_file_too_many_and_by_a_package_without_types():
+    release = script("release")
+    files = release.package_files()
+    assert {"plugins/gainful/py.typed", "verl_ext/gainful_verl/configs/search_tool.yaml"} <= files
+    with pytest.raises(release.NotReadyError, match=r"missing: \[\]; too much: \['x'\]"):
+        release.same(files | {"x"}, files)
+    assert all((ROOT / package / "py.typed").exists() for package in release.PACKAGES)
+
+
+def test_the_release_is_held_back_by_a_change_log_that_does_not_know_it(monkeypatch, tmp_path):
+    release = script("release")
+    monkeypatch.setattr(release, "ROOT", tmp_path)
+    log = tmp_path / "CHANGELOG.md"
+    heading = f"## {release.VERSION} (2026-01-02)\n"
+    for text, missing in [("## Unreleased\n", "has no heading"), (heading, "which hosts")]:
+        log.write_text(text)
+        with pytest.raises(release.NotReadyError, match=missing):
+            release.version()
+    log.write_text(f"{heading}\n### Hosts\n")
+    assert release.version() == release.VERSION
+
+
+def test_licences_of_dependencies_are_listed():
+    done = subprocess.run([sys.executable, ".ci/licences.py", "--check"], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_unlisted_dependency_and_another_licence_are_noticed():
+    licences = script("licences")
+    listed = licences.listed(licences.PAGE.read_text())
+    assert {"pydantic", "verl", "vllm", "redis"} <= set(listed)
+    changed = {name: row for name, row in listed.items() if name != "verl"}
+    changed["pluggy"] = (listed["pluggy"][0], "GPL-3.0")
+    assert list(licences.differences(changed, listed)) == [
+        "pluggy is GPL-3.0, its metadata says MIT",
+        "verl is not listed",
+    ]
 
 
 def test_a_third_partys_estimators_are_listed_beside_ours(with_acme):
