@@ -21,6 +21,7 @@ from pydantic import NonNegativeInt, PositiveInt
 from gainful.config import Options
 from gainful.errors import InputError
 from gainful.sparkv.chunks import ChunkLayout
+from gainful.sparkv.staged import StagedSpan
 from gainful.sparkv.suffix import StagedSuffix
 
 __all__ = ["DEFAULTS", "Rebalancer", "RebalancerOptions", "Span", "State"]
@@ -122,6 +123,11 @@ class Rebalancer:
     def met(self) -> Span | None:
         """The staged span if computing has reached it, else None. The engine may go on meanwhile; the span shrinks."""
         return self._span() if self.state == "met" else None
+
+    def staged_span(self) -> StagedSpan:
+        """What is here and contiguous, wherever computing is; for a scheduler in another process."""
+        layout, suffix = self.layout, self._suffix
+        return StagedSpan(layout.start_of(suffix.start), layout.start_of(suffix.end), self.can_meet)
 
     def on_fetched(self, chunk: int, now: float) -> None:
         """A chunk has arrived, is verified and decoded; it may come after the race, too.

@@ -1,0 +1,156 @@
+"""What an engine's adapter asks of the core beside plans and races."""
+
+import numpy as np
+import pytest
+import torch
+
+from gainful.errors import InputError, IntegrityError
+from gainful.sparkv.blocks import BlockLayout
+from gainful.sparkv.chunks import ChunkLayout
+from gainful.sparkv.codec import make_codec
+from gainful.sparkv.coder import ChunkCoder
+from gainful.sparkv.costs import RouteCosts
+from gainful.sparkv.meter import TransferMeter
+from gainful.sparkv.patience import patience_s
+from gainful.sparkv.planner import plan
+from gainful.sparkv.prefix_plan import plan_prefix
+from gainful.sparkv.rebalancer import Rebalancer
+from gainful.sparkv.staged import StagedSpan, common_span
+from gainful.sparkv.unknown import Unknown
+
+
+def costs(compute, stream, round_trip_s=0.0):
+    return RouteCosts(np.array(compute, dtype=float), np.array(stream, dtype=float), round_trip_s)
+
+
+class TestStagedSpan:
+    def test_a_block_that_is_not_full_is_loaded_whole(self):
+        assert StagedSpan(40, 100, True).taken_at(53, 10, 99) == (50, 90)
+
+    def test_what_is_not_reached_yet_is_not_taken(self):
+        assert StagedSpan(40, 100, True).taken_at(39, 10, 99) is None
+        assert StagedSpan(40, 100, True).taken_at(40, 10, 99) == (40, 90)
+
+    def test_the_last_token_is_left_to_the_engine(self):
+        assert StagedSpan(0, 100, False).taken_at(0, 10, 99) == (0, 90)
+        assert StagedSpan(0, 100, False).taken_at(90, 10, 99) is None
+        assert StagedSpan(0, 100, False).taken_at(0, 10, 105) == (0, 100)
+
+    def test_ranks_hold_in_common_what_all_of_them_hold(self):
+        assert common_span([]) is None
+        assert common_span([StagedSpan(10, 90, True), StagedSpan(30, 80, True)]) == StagedSpan(30, 80, True)
+        assert common_span([StagedSpan(10, 20, True), StagedSpan(30, 80, False)]) == StagedSpan(20, 20, False)
+
+    def test_a_race_says_what_it_has_staged(self):
+        race = Rebalancer(ChunkLayout(3, 10, 1, first_token=20), now=0.0)
+        assert race.staged_span() == StagedSpan(50, 50, True)
+        assert race.next_fetch(0.0) == 2
+        race.on_fetched(2, 1.0)
+        assert race.staged_span() == StagedSpan(40, 50, True)
+        race.stop_streaming("test")
+        race.on_computed(50, 2.0)
+        assert race.staged_span().can_grow is False
+
+
+class TestPlanPrefix:
+    def test_a_request_that_waits_for_its_load_streams_what_is_cheaper_streamed(self):
+        found = plan_prefix(costs([1, 3, 5], [2, 2, 2], 0.5), num_chunks=3)
+        # k=0: 9; k=1: .5 + 2 + 8 = 10.5; k=2: .5 + 4 + 5 = 9.5; k=3: .5 + 6 = 6.5
+        assert (found.num_streamed, found.seconds, found.reason) == (3, 6.5, "gains")
+
+    def test_layers_overlap(self):
+        # two stages, k=1: max(2 + 8 / 2, 2 / 2 + 8) = 9; k=2: max(4 + 2.5, 2 + 5) = 7; k=3: max(6, 3) = 6
+        found = plan_prefix(costs([1, 3, 5], [2, 2, 2]), num_chunks=3, num_stages=2)
+        assert (found.num_streamed, found.seconds) == (3, 6.0)
+        # with slow chunks of 3 s, k=1: max(3 + 4, 1.5 + 8) = 9.5; k=2: max(6 + 2.5, 3 + 5) = 8.5; k=3: 9
+        found = plan_prefix(costs([1, 3, 5], [3, 3, 3]), num_chunks=3, num_stages=2, min_gain_ratio=0.0)
+        assert (found.num_streamed, found.seconds) == (2, 8.5)
+
+    def test_a_small_gain_is_declined(self):
+        assert plan_prefix(costs([1, 1], [0.95, 0.95]), num_chunks=2).reason == "gain_too_small"
+
+    def test_a_dead_link_streams_nothing(self):
+        assert plan_prefix(costs([1, 1], [np.inf, np.inf]), num_chunks=2).num_streamed == 0
+
+    def test_a_tail_that_fits_no_step_is_never_left(self):
+        found = plan_prefix(costs([1, 1, 1, 1], [0.1, 0.1, 5, 5]), num_chunks=4, at_least=3)
+        assert found.num_streamed == 0  # 5.2 + 1 is more than 4
+        found = plan_prefix(costs([1, 1, 9, 9], [0.1, 0.1, 5, 5]), num_chunks=4, at_least=3)
+        assert found.num_streamed >= 3
+
+    def test_without_models_everything_is_streamed(self):
+        found = plan_prefix(Unknown("no_bandwidth_samples"), num_chunks=7)
+        assert (found.num_streamed, found.seconds, found.reason) == (7, None, "no_bandwidth_samples")
+
+    def test_nothing_stored_is_no_error(self):
+        assert plan_prefix(costs([], []), num_chunks=0).num_streamed == 0
+
+    @pytest.mark.parametrize("wrong", [{"num_stages": 0}, {"at_least": 3}, {"at_least": -1}])
+    def test_impossible_counts_are_refused(self, wrong):
+        with pytest.raises(InputError, match="plan_prefix"):
+            plan_prefix(costs([1, 1], [1, 1]), **{"num_chunks": 2, **wrong})
+
+
+class TestPatience:
+    def test_only_a_plan_that_streams_everything_waits(self):
+        assert patience_s(plan(costs([1] * 20, [1] * 20))) == 0.0
+        assert patience_s(plan(Unknown("no_compute_samples"), num_chunks=3)) == 0.0
+        assert patience_s(plan(costs([1] * 4, [0.01] * 4))) == pytest.approx(0.05)  # 1.25 times 0.04
+
+    def test_it_ends_when_plain_prefill_would_be_done(self):
+        assert patience_s(plan(costs([1.0], [0.9]))) == 1.0
+
+
+class TestTransferMeter:
+    def test_two_at_once_count_their_time_once(self):
+        meter = TransferMeter()
+        meter.begin(1.0)
+        meter.begin(2.0)
+        meter.end(100, 3.0)
+        meter.end(50, 5.0)
+        assert meter.take() == (150, 4.0)
+        assert meter.take() is None
+
+    def test_pauses_do_not_count(self):
+        meter = TransferMeter()
+        meter.begin(0.0)
+        meter.end(10, 1.0)
+        meter.begin(9.0)
+        meter.end(10, 10.0)
+        assert meter.take() == (20, 2.0)
+
+    def test_nothing_is_said_before_bytes_came(self):
+        meter = TransferMeter()
+        meter.begin(0.0)
+        assert meter.take() is None
+        meter.end(5, 0.00001)
+        assert meter.take() is None  # too short to say anything
+
+
+class TestChunkCoder:
+    KEY = "ab" * 32
+    layout = BlockLayout(num_kv_heads=2, block_size=16, head_dim=16, dtype="float32", packing="vec")
+
+    def blocks(self):
+        values = torch.randn(3, 2, self.layout.block_bytes // 4, generator=torch.Generator().manual_seed(1))
+        return values.view(torch.uint8).view(3, 2, -1)
+
+    def test_a_chunk_comes_back_whole_or_layer_by_layer(self):
+        coder = ChunkCoder(make_codec("raw", self.layout), num_layers=3)
+        blocks = self.blocks()
+        frame = b"".join(coder.encode(self.KEY, blocks))
+        out = torch.zeros_like(blocks)
+        coder.decode(self.KEY, frame, out)
+        assert torch.equal(out, blocks)
+        header = coder.open(self.KEY, frame)
+        begin, end = header.byte_range(1, 2)
+        layer = torch.zeros_like(blocks[1:2])
+        coder.decode_layers(header, 1, frame[begin:end], layer)
+        assert torch.equal(layer, blocks[1:2])
+
+    @pytest.mark.parametrize(("codec", "num_layers"), [("int8", 3), ("raw", 2)])
+    def test_another_codec_or_depth_is_refused(self, codec, num_layers):
+        frame = b"".join(ChunkCoder(make_codec("raw", self.layout), num_layers=3).encode(self.KEY, self.blocks()))
+        reader = ChunkCoder(make_codec(codec, self.layout), num_layers=num_layers)
+        with pytest.raises(IntegrityError, match="codec, version, lossy and layers"):
+            reader.decode(self.KEY, frame, self.blocks())

@@ -1,0 +1,105 @@
+"""What was measured of engine and link, and what follows from it for a request. The formulas are the core's."""
+
+import threading
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gainful.errors import InputError
+from gainful.sparkv.calibration import Calibration, load_calibration
+from gainful.sparkv.chunks import ChunkLayout
+from gainful.sparkv.costs import PrefillSample, RouteCosts, route_costs
+from gainful.sparkv.link import LinkEstimator
+from gainful.sparkv.planner import Plan, plan
+from gainful.sparkv.prefix_plan import PrefixPlan, plan_prefix
+from gainful.sparkv.unknown import Unknown
+from gainful_vllm.guard import logger
+
+if TYPE_CHECKING:
+    from gainful_vllm.engine import Engine
+
+__all__ = ["Knowledge"]
+
+
+class Knowledge:
+    """One per scheduler part; observed by its hooks and threads, asked by its hooks."""
+
+    def __init__(self, engine: "Engine") -> None:
+        self._engine = engine
+        self._lock = threading.Lock()
+        self._link = LinkEstimator()
+        folder = engine.options.calibration_folder
+        self._folder = folder.expanduser() if folder is not None else None
+        self._calibration = self._load()
+        self._num_unsaved = 0
+
+    def _load(self) -> Calibration:
+        engine, options = self._engine, self._engine.options
+        if self._folder is not None:
+            try:
+                return load_calibration(
+                    self._folder, engine.model_name, engine.device_name, refit_every=options.refit_steps
+                )
+            except (InputError, OSError) as error:
+                logger.warning("gainful: %s; measuring anew", error)
+        return Calibration(engine.model_name, engine.device_name, refit_every=options.refit_steps)
+
+    # observations
+
+    def observe_step(self, sample: PrefillSample) -> bool:
+        """One measured prefill step; true if enough came in for a new fit, which is `refit`'s affair."""
+        with self._lock:
+            self._calibration.observe(sample)
+            self._num_unsaved += 1
+            fitted = self._calibration.fitted
+            return isinstance(fitted, Unknown) or self._num_unsaved >= self._engine.options.refit_steps
+
+    def observe_transfer(self, num_bytes: int, seconds: float) -> None:
+        """As in `LinkEstimator`."""
+        with self._lock:
+            self._link.observe_transfer(num_bytes, seconds)
+
+    def observe_round_trip(self, seconds: float) -> None:
+        """As in `LinkEstimator`."""
+        with self._lock:
+            self._link.observe_round_trip(seconds)
+
+    def refit(self) -> None:
+        """Fit, and write down what was measured. Not for hooks: it writes a file."""
+        with self._lock:
+            model = self._calibration.model()
+            worth_writing = not isinstance(model, Unknown) and self._num_unsaved >= self._engine.options.refit_steps
+            self._num_unsaved = 0 if worth_writing else self._num_unsaved
+        if worth_writing and self._folder is not None:
+            try:
+                self._calibration.save(self._folder)
+            except OSError as error:
+                logger.warning("gainful: measured prefill steps were not written: %s", error)
+
+    # what follows
+
+    @property
+    def bytes_per_second(self) -> float | None:
+        """Of the link, as estimated; None while unknown."""
+        with self._lock:
+            found = self._link.estimate()
+        return None if isinstance(found, Unknown) else found.bytes_per_second
+
+    def plan_suffix(self, layout: ChunkLayout) -> Plan:
+        """Two pointers: the best split, or which route does it alone."""
+        return plan(self._costs(layout), num_chunks=layout.num_chunks)
+
+    def plan_prefix(self, layout: ChunkLayout, *, num_stages: int, at_least: int) -> PrefixPlan:
+        """Prefix loads: how much to stream."""
+        return plan_prefix(self._costs(layout), num_chunks=layout.num_chunks, num_stages=num_stages, at_least=at_least)
+
+    def _costs(self, layout: ChunkLayout) -> RouteCosts | Unknown:
+        with self._lock:
+            compute, link = self._calibration.fitted, self._link.estimate()
+        return route_costs(layout, compute, link, step_tokens=max(self._engine.step_tokens, layout.chunk_tokens))
+
+
+def chunk_layout(engine: "Engine", first_chunk: int, sizes: tuple[int, ...]) -> ChunkLayout:
+    """Chunks from `first_chunk` on, with the bytes of each."""
+    tokens = engine.chunk_tokens
+    return ChunkLayout(len(sizes), tokens, np.array(sizes, dtype=np.int64), first_chunk * tokens, engine.block_tokens)
