@@ -5,17 +5,16 @@ import os
 from pathlib import Path
 
 import torch
+from omegaconf import OmegaConf
 from verl.trainer.ppo.core_algos import compute_grpo_outcome_advantage, get_adv_estimator_fn, register_adv_est
 
 
 @register_adv_est("info_gain_beside_grpo")
 def info_gain_beside_grpo(token_level_rewards, response_mask, index, config=None, **others):
-    ours = get_adv_estimator_fn("info_gain")(
-        token_level_rewards=token_level_rewards, response_mask=response_mask, index=index, config=config, **others
-    )
-    theirs = compute_grpo_outcome_advantage(
-        token_level_rewards, response_mask, index, norm_adv_by_std_in_grpo=config.norm_adv_by_std_in_grpo
-    )
+    tensors = {"token_level_rewards": token_level_rewards, "response_mask": response_mask, "index": index}
+    algorithm = {"norm_adv_by_std_in_grpo": config.norm_adv_by_std_in_grpo, "gainful": {"weight": 0}}
+    ours = get_adv_estimator_fn("info_gain")(**tensors, config=OmegaConf.create(algorithm), **others)
+    theirs = compute_grpo_outcome_advantage(**tensors, norm_adv_by_std_in_grpo=config.norm_adv_by_std_in_grpo)
     record = {
         "equal": [torch.equal(one, other) for one, other in zip(ours, theirs, strict=True)],
         "rows": len(index),
