@@ -1,0 +1,149 @@
+"""Real vLLM on a CPU, in this process, with a model of random weights made on the spot."""
+
+import gc
+import os
+import random
+import runpy
+from contextlib import contextmanager
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
+os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
+os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+
+import pytest
+
+from gainful_vllm import CONNECTOR, SCHEDULER
+
+BLOCK_TOKENS = 32
+STEP_TOKENS = 128
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory):
+    """A tiny Llama; its outputs depend on every block of its cache."""
+    folder = tmp_path_factory.mktemp("tiny") / "model"
+    repository = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
+    make = runpy.run_path(os.path.join(repository, "tests/fixtures/tiny_vllm/make_model.py"))
+    make["main"](folder)
+    return folder
+
+
+def transfer_config(**options):
+    """What `kv_transfer_config` is set to."""
+    return {
+        "kv_connector": CONNECTOR,
+        "kv_role": "kv_both",
+        "kv_load_failure_policy": "recompute",
+        "kv_connector_extra_config": {"store": "memory://tests", "calibration_folder": None, **options},
+    }
+
+
+class Engine:
+    """An LLM with the parts of its connector."""
+
+    def __init__(self, llm):
+        self.llm = llm
+        self.core = llm.llm_engine.engine_core.engine_core
+        self.scheduler = self.core.scheduler
+        self.connector = self.scheduler.connector
+
+    @property
+    def scheduler_part(self):
+        return self.connector.scheduler_part
+
+    @property
+    def worker_part(self):
+        from vllm.distributed.kv_transfer import get_kv_transfer_group
+
+        return get_kv_transfer_group().worker_part
+
+    def generate(self, prompts, max_tokens=8, **params):
+        """Token ids and reports of prompts that run together."""
+        from vllm import SamplingParams
+
+        sampling = SamplingParams(
+            max_tokens=max_tokens,
+            temperature=0,
+            ignore_eos=True,
+            extra_args={"kv_transfer_params": {"sparkv": params}},
+        )
+        prompts = [{"prompt_token_ids": ids} for ids in prompts]
+        outputs = self.llm.generate(prompts, sampling, use_tqdm=False)
+        tokens = [list(output.outputs[0].token_ids) for output in outputs]
+        return tokens, [(output.kv_transfer_params or {}).get("sparkv") for output in outputs]
+
+    def one(self, ids, **params):
+        """The same for one prompt."""
+        tokens, reports = self.generate([ids], **params)
+        return tokens[0], reports[0]
+
+    def forget(self):
+        """Empty the engine's own prefix cache, when what is to be saved is written."""
+        assert self.worker_part.saver.flush(20)
+        assert self.llm.reset_prefix_cache()
+
+    def step(self, times=1):
+        """Idle steps, in which the workers hear of what has ended."""
+        for _ in range(times):
+            self.core.step()
+
+    def is_clean(self):
+        """Nothing of any request is left, in either part."""
+        self.core.model_executor.execute_model(self.scheduler.schedule())
+        scheduler, worker = self.scheduler_part, self.worker_part
+        left = [scheduler.requests, scheduler._hosts, worker.racers, worker.loaders, worker.layer_loads]
+        return not any(left) and worker.transfers.staging.held_bytes == 0
+
+
+@contextmanager
+def open_engine(model_folder, options=None, **settings):
+    """An engine in this process; one at a time."""
+    from vllm import LLM
+    from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
+
+    chosen = {
+        "model": str(model_folder),
+        "dtype": "float32",
+        "enforce_eager": True,
+        "max_model_len": 4096,
+        "block_size": BLOCK_TOKENS,
+        "max_num_batched_tokens": STEP_TOKENS,
+        "max_num_seqs": 8,
+        "enable_prefix_caching": True,
+        "scheduler_cls": SCHEDULER,
+        "kv_transfer_config": transfer_config(**(options or {})),
+        "seed": 0,
+        **settings,
+    }
+    llm = LLM(**{name: value for name, value in chosen.items() if value is not None})
+    try:
+        yield Engine(llm) if chosen["kv_transfer_config"] else llm
+    finally:
+        llm.llm_engine.engine_core.shutdown()
+        del llm
+        cleanup_dist_env_and_memory()
+        gc.collect()
+
+
+@pytest.fixture(scope="module")
+def engine(model_folder):
+    """Two pointers with prefix caching, and requests may choose any mode."""
+    with open_engine(model_folder) as opened:
+        yield opened
+
+
+_seeds = random.Random(7)  # noqa: S311 (prompts, not secrets)
+
+
+@pytest.fixture
+def prompt():
+    """`prompt(n)`: n token ids that no other prompt begins with."""
+
+    def make(num_tokens):
+        return [_seeds.randrange(3, 250) for _ in range(num_tokens)]
+
+    return make
