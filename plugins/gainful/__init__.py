@@ -5,7 +5,6 @@ so its public names are looked up when they are first used.
 """
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -35,6 +34,8 @@ _HOMES = {"GainfulError": "gainful.errors", "hookimpl": "gainful.hookspecs"} | d
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
+        from importlib.metadata import version  # here, because it takes as long as all the rest of this package
+
         return version("gainful")
     if name not in __all__:
         raise AttributeError(f"module 'gainful' has no attribute {name!r}")
