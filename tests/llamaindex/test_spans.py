@@ -1,16 +1,20 @@
 """What a tracing back end sees: the host's spans, one span per decision, one per model call."""
 
 import asyncio
+from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
 pytest.importorskip("openinference.instrumentation.llama_index")
 
+import tomllib
 from llama_index.core.agent.workflow import FunctionAgent
 from openinference.instrumentation.llama_index import LlamaIndexInstrumentor
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from packaging.requirements import Requirement
 
 from gainful_llamaindex import BudgetedSearchAgent, guard
 from gainful_llamaindex.testing import Reply, ScriptedLLM
@@ -89,3 +93,10 @@ def test_a_guarded_agent_has_the_spans_of_its_agent_and_no_more(exporter):
     guarded = names(guard(FunctionAgent(tools=[search], llm=ScriptedLLM(script=script)), "2/300"))
     assert guarded == bare
     assert guarded.count("ScriptedLLM.astream_chat") == 2
+
+
+def test_the_extra_asks_for_what_was_tried_here():
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    asked = [Requirement(line) for line in project["optional-dependencies"]["otel"]]
+    assert {one.name for one in asked} == {"openinference-instrumentation-llama-index", "opentelemetry-sdk"}
+    assert all(one.specifier.contains(version(one.name)) for one in asked)

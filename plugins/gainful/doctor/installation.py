@@ -13,9 +13,11 @@ __all__ = ["REINSTALL", "Need", "examine_extras", "examine_installation", "needs
 
 REINSTALL = "pip install --force-reinstall --no-deps gainful"
 _PURPOSES = {
+    "otel": "spans for OpenTelemetry",
     "retrieval": "BM25, gainful retrieve",
     "zstd": "compressed frames of KV chunks",
     "encryption": "sealed frames of KV chunks",
+    "otel": "spans of LlamaIndex agents",
 }
 """What an extra is for, where no name in the catalogue says so."""
 
