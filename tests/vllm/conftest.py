@@ -5,6 +5,7 @@ import os
 import random
 import runpy
 from contextlib import contextmanager
+from functools import partial
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -32,14 +33,19 @@ def model_folder(tmp_path_factory):
     return folder
 
 
-def transfer_config(**options):
-    """What `kv_transfer_config` is set to."""
+def _transfer_config(**options):
     return {
         "kv_connector": CONNECTOR,
         "kv_role": "kv_both",
         "kv_load_failure_policy": "recompute",
         "kv_connector_extra_config": {"store": "memory://tests", "calibration_folder": None, **options},
     }
+
+
+@pytest.fixture(scope="session")
+def transfer_config():
+    """`transfer_config(mode="layerwise")`: what `kv_transfer_config` is set to."""
+    return _transfer_config
 
 
 class Engine:
@@ -100,7 +106,7 @@ class Engine:
 
 
 @contextmanager
-def open_engine(model_folder, options=None, **settings):
+def _open_engine(model_folder, options=None, **settings):
     """An engine in this process; one at a time."""
     from vllm import LLM
     from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
@@ -115,7 +121,7 @@ def open_engine(model_folder, options=None, **settings):
         "max_num_seqs": 8,
         "enable_prefix_caching": True,
         "scheduler_cls": SCHEDULER,
-        "kv_transfer_config": transfer_config(**(options or {})),
+        "kv_transfer_config": _transfer_config(**(options or {})),
         "seed": 0,
         **settings,
     }
@@ -129,10 +135,16 @@ def open_engine(model_folder, options=None, **settings):
         gc.collect()
 
 
+@pytest.fixture(scope="session")
+def open_engine(model_folder):
+    """`with open_engine({"codec": "int8"}, max_num_seqs=2) as engine`: one at a time."""
+    return partial(_open_engine, model_folder)
+
+
 @pytest.fixture(scope="module")
-def engine(model_folder):
+def engine(open_engine):
     """Two pointers with prefix caching, and requests may choose any mode."""
-    with open_engine(model_folder) as opened:
+    with open_engine() as opened:
         yield opened
 
 

@@ -102,7 +102,7 @@ class TestNotStreamed:
         tokens, report = engine.one(ids, mode="warp", save=False)
         assert tokens == expected
         assert report["mode"] == "two_pointer"
-        assert engine.scheduler_part.counters.take()["fallback_bad_params"] == 1
+        assert engine.scheduler_part.counters.total("fallbacks", "bad parameters") == 1
         engine.forget()
 
     def test_a_client_can_keep_its_prompt_out_of_the_store(self, engine, prompt):

@@ -17,6 +17,7 @@ from gainful_vllm.meta import StepMeta, WorkerMeta
 from gainful_vllm.options import read_options
 from gainful_vllm.refusals import check_cache, check_engine, choose_mode
 from gainful_vllm.scheduler_part import SchedulerPart
+from gainful_vllm.stats import SparKVMetrics, SparKVStats
 from gainful_vllm.worker_part import WorkerPart
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class SparKVConnector(KVConnectorBase_V1):
     def hook_failed(self, name: str) -> bool:
         """Count a hook that raised; true the first time, for the log."""
         part = self.scheduler_part or self.worker_part
-        part.counters.add("fallback_hook_failed")
+        part.counters.add("fallbacks", "hook failed")
         is_new = name not in self._failed_hooks
         self._failed_hooks.add(name)
         return is_new
@@ -197,6 +198,27 @@ class SparKVConnector(KVConnectorBase_V1):
     def shutdown(self) -> None:
         """Once, when the process ends."""
         (self.scheduler_part or self.worker_part).close()
+
+    @guarded()
+    def get_kv_connector_stats(self) -> SparKVStats | None:
+        """After each step, of both instances."""
+        return (self.scheduler_part or self.worker_part).counters.take()
+
+    @classmethod
+    def build_kv_connector_stats(cls, data: dict[str, Any] | None = None) -> SparKVStats:
+        """In the server's process, from plain data."""
+        return SparKVStats(data=data or {})
+
+    @classmethod
+    def build_prom_metrics(
+        cls,
+        vllm_config: "VllmConfig",
+        metric_types: dict[Any, Any],
+        labelnames: list[str],
+        per_engine_labelvalues: dict[int, list[object]],
+    ) -> SparKVMetrics:
+        """Once, in the server's process."""
+        return SparKVMetrics(vllm_config, metric_types, labelnames, per_engine_labelvalues)
 
     def take_events(self) -> Iterable[Any]:
         """None of our own."""

@@ -48,7 +48,7 @@ class Lookups:
     def start(self, block_hashes: Sequence[bytes]) -> "Future[Found] | None":
         """Ask about a prompt's whole chunks; None while a failing store is left alone."""
         if time.monotonic() < self._rests_until:
-            self._counters.add("fallback_store_rests")
+            self._counters.add("fallbacks", "store rests")
             return None
         return self._pool.submit(self._look, tuple(block_hashes))
 
@@ -64,7 +64,7 @@ class Lookups:
         return NOTHING
 
     def _failed(self, reason: str) -> None:
-        self._counters.add("fallback_lookup_failed")
+        self._counters.add("fallbacks", "lookup failed")
         self._failures += 1
         if self._failures == 1:
             logger.warning("gainful: the store was not asked: %s; prompts are computed meanwhile", reason)

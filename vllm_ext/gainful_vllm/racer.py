@@ -83,11 +83,16 @@ class Racer:
                 self.race.hand_over(now)
             self.race.cancel(now)
             self._let_go()
+        in_vain = self.race.fetched_chunks - self.race.handed_over_tokens // self.race.layout.chunk_tokens
+        if in_vain > 0:
+            self._transfers.counters.add("chunks", "duplicate", by=in_vain)
 
     # the transfer thread
 
     def stream(self) -> None:
         """Fetch until there is nothing left to fetch; never raises."""
+        if not self._wanted():
+            return
         try:
             with self._lease() as lease:
                 self._miss(lease)
@@ -157,7 +162,7 @@ class Racer:
 
     def _lose(self, chunk: int) -> None:
         self._transfers.staging.give_back(self._transfers.engine.chunk_bytes)
-        self._transfers.counters.add("failed_chunks")
+        self._transfers.counters.add("chunks", "failed")
         with self._lock:
             self.race.on_failed(chunk, time.monotonic())
 

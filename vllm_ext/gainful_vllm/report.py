@@ -1,17 +1,18 @@
 """What became of one request, as its client gets it back in `kv_transfer_params["sparkv"]`."""
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gainful.config import Options
-from gainful_vllm.options import PARAMS
+from gainful_vllm.stats import Counters
 
 if TYPE_CHECKING:
-    from vllm.v1.request import Request
-
     from gainful_vllm.requests import TrackedRequest
 
-__all__ = ["RequestReport", "report_of"]
+__all__ = ["RequestReport", "count", "report_of"]
+
+FALLBACKS = ("failed", "lookup late", "requeued in vain")
+"""Outcomes in which something went wrong."""
 
 
 class RequestReport(Options):
@@ -36,13 +37,13 @@ class RequestReport(Options):
     """Seconds over the least that any assignment of chunks could have taken, as predicted."""
 
 
-def report_of(tracked: "TrackedRequest", request: "Request", now: float) -> dict[str, Any]:
-    """As plain data, under the key that parameters are given by."""
+def report_of(tracked: "TrackedRequest", now: float) -> RequestReport:
+    """Of a request that is over, finished or aborted."""
     prefilled = now if math.isnan(tracked.prefilled_s) else tracked.prefilled_s
     done = tracked.frontier >= tracked.prompt_tokens
     seconds = prefilled - tracked.started_s if done else None
     computed = min(tracked.frontier, tracked.prompt_tokens) - tracked.first_local_tokens - tracked.streamed_tokens
-    report = RequestReport(
+    return RequestReport(
         mode=tracked.mode,
         reason=tracked.reason,
         prompt_tokens=tracked.prompt_tokens,
@@ -55,4 +56,18 @@ def report_of(tracked: "TrackedRequest", request: "Request", now: float) -> dict
         predicted_seconds=tracked.predicted_seconds,
         over_bound=seconds / tracked.bound_seconds if seconds is not None and tracked.bound_seconds else None,
     )
-    return {PARAMS: report.model_dump()}
+
+
+def count(report: RequestReport, counters: Counters) -> None:
+    """Into the counters of the engine."""
+    outcome = report.reason.partition(":")[0] or "aborted"
+    counters.add("requests", report.mode, outcome)
+    if outcome in FALLBACKS:
+        counters.add("fallbacks", outcome)
+    for route in ("local", "computed", "streamed", "failed"):
+        counters.add("tokens", route, by=getattr(report, f"{route}_tokens"))
+    counters.observe("prefill_seconds", report.seconds)
+    counters.observe("predicted_seconds", report.predicted_seconds)
+    counters.observe("over_bound", report.over_bound)
+    if report.met_at_token is not None:
+        counters.observe("met_at_share", report.met_at_token / report.prompt_tokens)

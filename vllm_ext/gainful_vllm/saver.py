@@ -37,7 +37,7 @@ class Saver:
         keys = self._space.chunk_keys(order.block_hashes)[order.first_chunk :]
         for index, key in enumerate(keys[: len(order.block_ids) // per_chunk]):
             if not self._budget.try_take(self._engine.chunk_bytes):
-                self._counters.add("save_dropped_chunks")
+                self._counters.add("chunks", "save_dropped")
                 continue
             copied = cache.copy_out(order.block_ids[index * per_chunk : (index + 1) * per_chunk])
             self._pool.submit(self._write, key, copied)
@@ -48,10 +48,10 @@ class Saver:
                 return
             parts = self._coder.encode(key, blocks)
             if self._store.put(key, parts, max_seconds=self._engine.options.save_seconds):
-                self._counters.add("saved_chunks")
-                self._counters.add("saved_bytes", sum(len(memoryview(part).cast("B")) for part in parts))
+                self._counters.add("chunks", "saved")
+                self._counters.add("bytes", "saved", by=sum(len(memoryview(part).cast("B")) for part in parts))
         except (GainfulError, OSError, RuntimeError) as error:
-            self._counters.add("save_failed_chunks")
+            self._counters.add("chunks", "save_failed")
             if not self._said:
                 self._said = True
                 logger.warning("gainful: a chunk was not saved (said once): %s", error)

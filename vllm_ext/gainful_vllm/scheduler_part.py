@@ -11,9 +11,9 @@ from gainful_vllm.guard import logger
 from gainful_vllm.knowledge import Knowledge
 from gainful_vllm.lookup import Lookups
 from gainful_vllm.meta import StepMeta, WorkerMeta
-from gainful_vllm.options import Mode, RequestParams, read_params
+from gainful_vllm.options import PARAMS, Mode, RequestParams, read_params
 from gainful_vllm.prefix_stream import AsyncPrefixRequest, LayerwiseRequest
-from gainful_vllm.report import report_of
+from gainful_vllm.report import count, report_of
 from gainful_vllm.requests import COMPUTE, Answer, TrackedRequest
 from gainful_vllm.stats import Counters
 from gainful_vllm.threads import pool
@@ -64,7 +64,7 @@ class SchedulerPart:
         try:
             return read_params(request.kv_transfer_params)
         except ConfigError as error:
-            self.counters.add("fallback_bad_params")
+            self.counters.add("fallbacks", "bad parameters")
             if not self._said_params:
                 self._said_params = True
                 logger.warning("gainful: a request's parameters are ignored (said once): %s", error)
@@ -116,7 +116,7 @@ class SchedulerPart:
             tracked.step(meta, frontier, now)
             if num_tokens and not tracked.saved:
                 self._order_saves(meta, tracked, frontier, output)
-        self._time_step(scheduled, now)
+        self._time_step(scheduled, meta, now)
         if not scheduled and self.requests:
             time.sleep(IDLE_SECONDS)
 
@@ -127,10 +127,10 @@ class SchedulerPart:
         if block_ids is not None:
             meta.saves.extend(tracked.saves(frontier, block_ids[0]))
 
-    def _time_step(self, scheduled: dict[str, int], now: float) -> None:
+    def _time_step(self, scheduled: dict[str, int], meta: StepMeta, now: float) -> None:
         """A step with one prefill and nothing else is a measurement."""
         self._timed = None
-        if len(scheduled) == 1:
+        if len(scheduled) == 1 and not meta.loads and not meta.take_overs:
             ((request_id, num_tokens),) = scheduled.items()
             host = self._hosts.get(request_id)
             if host is not None and num_tokens > 1:
@@ -168,7 +168,10 @@ class SchedulerPart:
         if tracked is None:
             return None
         self._meta.drops.append(request.request_id)
-        return report_of(tracked, request, time.monotonic())
+        report = report_of(tracked, time.monotonic())
+        count(report, self.counters)
+        self.counters.level("link_bytes_per_second", self.knowledge.bytes_per_second)
+        return {PARAMS: report.model_dump()}
 
     def close(self) -> None:
         """Let go of threads and store."""

@@ -50,13 +50,14 @@ class Transfers:
         except (GainfulError, RuntimeError, MemoryError) as error:
             self.failed("decoding", f"{type(error).__name__}: {error}")
             return None
-        self.counters.add("decode_seconds", time.monotonic() - start)
-        self.counters.add("loaded_bytes", len(frame))
+        self.counters.add("seconds", "decode", by=time.monotonic() - start)
+        self.counters.add("bytes", "loaded", by=len(frame))
+        self.counters.add("chunks", "loaded")
         return out
 
     def damaged(self, key: str, error: Exception) -> None:
         """A frame is not what was written: remove it, or everybody would fetch it again."""
-        self.counters.add("damaged_chunks")
+        self.counters.add("chunks", "damaged")
         self.failed("damaged frame", str(error))
         try:
             if not self.store.read_only:

@@ -39,7 +39,7 @@ class TwoPointerRequest(TrackedRequest):
         if part is not None:
             return part[1] - local_tokens, False
         waits = self.is_held and not self.over and now < self.hold_until_s
-        return ASK_LATER if waits and (self.span is None or self.span.can_grow) else COMPUTE
+        return ASK_LATER if waits and (self.span is None or self.span.may_reach(local_tokens)) else COMPUTE
 
     def _decide(self, computed_tokens: int, now: float, *, may_hold: bool) -> None:
         self.is_decided = True

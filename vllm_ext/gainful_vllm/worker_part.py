@@ -111,7 +111,7 @@ class WorkerPart:
         for loader in self.layer_loads:
             if not loader.wait_for(layer):
                 loader.close("deadline")
-        self.counters.add("stall_seconds", time.monotonic() - start)
+        self.counters.add("seconds", "stall", by=time.monotonic() - start)
 
     def save(self, meta: StepMeta) -> None:
         """After the forward."""
@@ -121,6 +121,7 @@ class WorkerPart:
         for order in meta.saves:
             self.saver.save(order, self.cache)
         self._save_seconds = time.monotonic() - start
+        self.counters.add("seconds", "save_copy", by=self._save_seconds)
 
     def take_received(self) -> set[str]:
         """Asynchronous loads that are over, each once: complete, failed, late or dropped."""
@@ -143,7 +144,6 @@ class WorkerPart:
             self._fail(loader.order.request_id, loader.failure, loader.missing_blocks())
 
     def _fail(self, request_id: str, why: str, block_ids: tuple[int, ...]) -> None:
-        self.counters.add("failed_loads")
         self._failed[request_id] = why
         self._lost |= set(block_ids)
 

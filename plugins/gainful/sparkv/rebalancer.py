@@ -127,7 +127,9 @@ class Rebalancer:
     def staged_span(self) -> StagedSpan:
         """What is here and contiguous, wherever computing is; for a scheduler in another process."""
         layout, suffix = self.layout, self._suffix
-        return StagedSpan(layout.start_of(suffix.start), layout.start_of(suffix.end), self.can_meet)
+        is_coming = suffix.in_flight > 0 or suffix.has_more(self._frontier_chunk())
+        floor = suffix.floor if self.is_open and is_coming else suffix.start
+        return StagedSpan(*(layout.start_of(chunk) for chunk in (suffix.start, suffix.end, floor)))
 
     def on_fetched(self, chunk: int, now: float) -> None:
         """A chunk has arrived, is verified and decoded; it may come after the race, too.

@@ -15,8 +15,12 @@ class StagedSpan(NamedTuple):
 
     start_token: int
     end_token: int
-    can_grow: bool
-    """False if nothing more will come that computing could still meet."""
+    floor_token: int
+    """It cannot begin before this position any more, whatever still comes; `start_token` if nothing will."""
+
+    def may_reach(self, computed_tokens: int) -> bool:
+        """Whether it will begin at what is computed, if all goes well; computing meets it earlier if it goes on."""
+        return self.floor_token <= computed_tokens < self.end_token
 
     def taken_at(self, computed_tokens: int, block_tokens: int, last_token: int) -> tuple[int, int] | None:
         """Begin and end of the part that can be loaded behind what is computed, on block boundaries, or None.
@@ -32,8 +36,8 @@ class StagedSpan(NamedTuple):
 
 
 def common_span(spans: Sequence[StagedSpan]) -> StagedSpan | None:
-    """What all ranks hold; None without a rank. One whose race cannot go on ends it for all."""
+    """What all ranks hold; None without a rank. What one rank cannot get is not to be had."""
     if not spans:
         return None
     start, end = max(span.start_token for span in spans), min(span.end_token for span in spans)
-    return StagedSpan(min(start, end), end, all(span.can_grow for span in spans))
+    return StagedSpan(min(start, end), end, max(span.floor_token for span in spans))

@@ -25,31 +25,40 @@ def costs(compute, stream, round_trip_s=0.0):
 
 class TestStagedSpan:
     def test_a_block_that_is_not_full_is_loaded_whole(self):
-        assert StagedSpan(40, 100, True).taken_at(53, 10, 99) == (50, 90)
+        assert StagedSpan(40, 100, 0).taken_at(53, 10, 99) == (50, 90)
 
     def test_what_is_not_reached_yet_is_not_taken(self):
-        assert StagedSpan(40, 100, True).taken_at(39, 10, 99) is None
-        assert StagedSpan(40, 100, True).taken_at(40, 10, 99) == (40, 90)
+        assert StagedSpan(40, 100, 0).taken_at(39, 10, 99) is None
+        assert StagedSpan(40, 100, 0).taken_at(40, 10, 99) == (40, 90)
 
     def test_the_last_token_is_left_to_the_engine(self):
-        assert StagedSpan(0, 100, False).taken_at(0, 10, 99) == (0, 90)
-        assert StagedSpan(0, 100, False).taken_at(90, 10, 99) is None
-        assert StagedSpan(0, 100, False).taken_at(0, 10, 105) == (0, 100)
+        assert StagedSpan(0, 100, 0).taken_at(0, 10, 99) == (0, 90)
+        assert StagedSpan(0, 100, 0).taken_at(90, 10, 99) is None
+        assert StagedSpan(0, 100, 0).taken_at(0, 10, 105) == (0, 100)
 
     def test_ranks_hold_in_common_what_all_of_them_hold(self):
         assert common_span([]) is None
-        assert common_span([StagedSpan(10, 90, True), StagedSpan(30, 80, True)]) == StagedSpan(30, 80, True)
-        assert common_span([StagedSpan(10, 20, True), StagedSpan(30, 80, False)]) == StagedSpan(20, 20, False)
+        assert common_span([StagedSpan(10, 90, 0), StagedSpan(30, 80, 10)]) == StagedSpan(30, 80, 10)
+        assert common_span([StagedSpan(10, 20, 0), StagedSpan(30, 80, 30)]) == StagedSpan(20, 20, 30)
 
     def test_a_race_says_what_it_has_staged(self):
         race = Rebalancer(ChunkLayout(3, 10, 1, first_token=20), now=0.0)
-        assert race.staged_span() == StagedSpan(50, 50, True)
+        assert race.staged_span() == StagedSpan(50, 50, 20)
         assert race.next_fetch(0.0) == 2
         race.on_fetched(2, 1.0)
-        assert race.staged_span() == StagedSpan(40, 50, True)
+        assert race.staged_span() == StagedSpan(40, 50, 20)
         race.stop_streaming("test")
-        race.on_computed(50, 2.0)
-        assert race.staged_span().can_grow is False
+        assert race.staged_span() == StagedSpan(40, 50, 40)
+
+    def test_what_lies_before_a_hole_is_out_of_reach(self):
+        race = Rebalancer(ChunkLayout(3, 10, 1), now=0.0)
+        assert [race.next_fetch(0.0), race.next_fetch(0.0)] == [2, 1]
+        race.on_fetched(2, 1.0)
+        race.on_failed(1, 2.0)
+        span = race.staged_span()
+        assert span == StagedSpan(20, 30, 20)
+        assert not span.may_reach(0)
+        assert span.may_reach(20)
 
 
 class TestPlanPrefix:
