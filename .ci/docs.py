@@ -1,0 +1,187 @@
+"""Write the generated parts of docs/ and CONTRIBUTING.md: options, names, versions, modules.
+
+python .ci/docs.py          # rewrite
+python .ci/docs.py --check  # fail if it would change something
+
+A part stands between `<!-- NAME ARGUMENTS: written by .ci/docs.py -->` and `<!-- end -->`.
+"""
+
+import ast
+import re
+import sys
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from importlib.metadata import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from packaging.requirements import Requirement
+
+from gainful.catalog import catalog
+from gainful.config import Options
+from gainful.hosts import HOSTS, check
+
+ROOT = Path(__file__).parents[1]
+PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "CONTRIBUTING.md"]
+PART = re.compile(r"(<!-- ([a-z_]+)((?: [\w.:-]+)*): written by \.ci/docs\.py -->\n).*?(<!-- end -->)", flags=re.DOTALL)
+ADAPTERS = ("verl_ext/gainful_verl", "llamaindex_ext/gainful_llamaindex", "vllm_ext/gainful_vllm")
+KINDS = {"judges": "matchers", "value_models": "value_models", "cost_models": "cost_models", "stores": "stores"}
+"""Name of a part -> table of the catalogue."""
+
+
+def main(arguments: list[str]) -> int:
+    outdated = [page for page in PAGES if written(page.read_text()) != page.read_text()]
+    if arguments == ["--check"]:
+        for page in outdated:
+            sys.stderr.write(f"{page.relative_to(ROOT)}: a generated part is out of date; run make docs\n")
+        return bool(outdated)
+    for page in outdated:
+        page.write_text(written(page.read_text()))
+    return 0
+
+
+def written(text: str) -> str:
+    return PART.sub(lambda part: f"{part[1]}{PARTS[part[2]](*part[3].split())}\n{part[4]}", text)
+
+
+def table(heads: list[str], rows: Iterator[list[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def options(path: str) -> str:
+    """All options of `module:Class`, those within options by their dotted names."""
+    module, _, name = path.partition(":")
+    if find_spec(module.partition(".")[0]) is None or find_spec(module) is None:
+        return "This release does not have it yet."
+    return table(["option", "values", "default", "meaning"], option_rows(getattr(import_module(module), name)))
+
+
+def option_rows(cls: type[Options], prefix: str = "") -> Iterator[list[str]]:
+    schema = cls.model_json_schema()
+    for name, field in cls.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, Options):
+            yield from option_rows(inner, f"{prefix}{name}.")
+            continue
+        values = kind(schema["properties"][name], schema.get("$defs", {}))
+        default = "required" if field.is_required() else code(field.get_default(call_default_factory=True))
+        yield [f"`{prefix}{name}`", values, default, " ".join((field.description or "").split())]
+
+
+def code(value: Any) -> str:
+    shown = str(value).lower() if isinstance(value, bool) else "none" if value is None else str(value)
+    return f"`{shown}`" if shown else '`""`'
+
+
+def kind(schema: dict[str, Any], defs: dict[str, Any]) -> str:
+    """What a JSON schema allows, in words."""
+    if "$ref" in schema:
+        return kind(defs[schema["$ref"].rpartition("/")[2]], defs)
+    if "anyOf" in schema:
+        return " or ".join(dict.fromkeys(kind(part, defs) for part in schema["anyOf"]))
+    if "enum" in schema or "const" in schema:
+        return ", ".join(f"`{value}`" for value in schema.get("enum", [schema.get("const")]))
+    if schema.get("type") == "array":
+        items = schema.get("prefixItems") or [schema.get("items", {})]
+        return f"list of {kind(items[0], defs)}"
+    names = {"integer": "whole number", "number": "number", "boolean": "true, false", "string": "text", "null": "none"}
+    name = names.get(schema.get("type", ""), "mapping")
+    limits = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+    return " ".join([name, *(f"{sign} {schema[key]}" for key, sign in limits.items() if key in schema)])
+
+
+def estimators() -> str:
+    """Every built-in estimator with its source and its options."""
+    parts = []
+    for spec in catalog().advantages.values():
+        if spec.plugin == "builtin":
+            needs = f" Needs {', '.join(f'`{name}`' for name in spec.needs)}." if spec.needs else ""
+            head = f"### {spec.name}\n\nSource: {spec.source}. Differs: {spec.difference}.{needs}\n"
+            rows = list(option_rows(spec.config_cls))
+            parts.append(f"{head}\n{table(['option', 'values', 'default', 'meaning'], iter(rows))}" if rows else head)
+    return "\n\n".join(parts)
+
+
+def names(part: str) -> str:
+    """Built-in names of one kind, with where they come from and the extra they need."""
+    entries = [entry for entry in getattr(catalog(), KINDS[part]).values() if entry.plugin == "builtin"]
+    rows = (
+        [f"`{entry.name}`", entry.source or "ours", f"`{entry.extra}`" if entry.extra else "-"] for entry in entries
+    )
+    return table(["name", "source", "extra"], rows)
+
+
+def store_options() -> str:
+    """The options of each kind of store, which several schemes may share."""
+    kinds: dict[type[Options], list[str]] = {}
+    for entry in catalog().stores.values():
+        if entry.plugin == "builtin" and entry.config_cls:
+            kinds.setdefault(entry.config_cls, []).append(f"`{entry.name}://`")
+    heads = ["option", "values", "default", "meaning"]
+    return "\n\n".join(f"{', '.join(schemes)}\n\n{table(heads, option_rows(cls))}" for cls, schemes in kinds.items())
+
+
+def hosts() -> str:
+    """Ranges from the extras, tested versions from the requirement sets."""
+
+    def rows() -> Iterator[list[str]]:
+        for name, host in HOSTS.items():
+            supported = ", ".join(sorted(check(name).supported.split(","), reverse=True))
+            yield [host.distributions[0], supported, ", ".join(tested(name, host.distributions)), f"`gainful[{name}]`"]
+
+    return table(["host", "supported", "tested", "extra"], rows())
+
+
+def tested(host: str, distributions: tuple[str, ...]) -> list[str]:
+    rows = [path.read_text() for path in sorted((ROOT / ".ci").glob(f"{host}.*.txt"), reverse=True)]
+    pins = re.findall(rf"^({'|'.join(distributions)})==(\S+)", "\n".join(rows), flags=re.MULTILINE)
+    shown = {version if name == distributions[0] else f"{version} ({name})" for name, version in pins}
+    return sorted(shown, key=lambda version: [int(digits) for digits in re.findall(r"\d+", version)])
+
+
+def requirements(which: str) -> str:
+    """What gainful requires always (`base`), or with extras that are no hosts (`extras`)."""
+
+    def rows() -> Iterator[list[str]]:
+        for line in metadata("gainful").get_all("Requires-Dist") or ():
+            wanted = Requirement(line)
+            extra = re.search(r"extra == ['\"](.+?)['\"]", str(wanted.marker or ""))
+            cells = [wanted.name, str(wanted.specifier) or "any"]
+            if extra and which == "extras" and extra[1] not in (*HOSTS, "dev"):
+                yield [f"`gainful[{extra[1]}]`", *cells]
+            elif not extra and which == "base":
+                yield cells
+
+    return table([*(["extra"] if which == "extras" else []), "distribution", "supported"], rows())
+
+
+def modules() -> str:
+    """Modules of the core and packages of the adapters, each with the first line of its docstring."""
+    core = sorted((ROOT / "plugins/gainful").iterdir(), key=lambda path: (path.is_file(), path.name))
+    paths = [path for path in core if (path / "__init__.py").exists() or (path.suffix == ".py" and path.name[0] != "_")]
+    return table(
+        ["path", "what it is"],
+        ([f"`{path.relative_to(ROOT)}`", first_line(path)] for path in [*paths, *map(ROOT.joinpath, ADAPTERS)]),
+    )
+
+
+def first_line(path: Path) -> str:
+    source = path / "__init__.py" if path.is_dir() else path
+    return (ast.get_docstring(ast.parse(source.read_text())) or "").partition("\n")[0]
+
+
+PARTS: dict[str, Callable[..., str]] = {
+    "options": options,
+    "estimators": estimators,
+    "names": names,
+    "store_options": store_options,
+    "hosts": hosts,
+    "requirements": requirements,
+    "modules": modules,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
