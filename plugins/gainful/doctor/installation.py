@@ -13,7 +13,6 @@ __all__ = ["REINSTALL", "Need", "examine_extras", "examine_installation", "needs
 
 REINSTALL = "pip install --force-reinstall --no-deps gainful"
 _PURPOSES = {
-    "otel": "spans for OpenTelemetry",
     "retrieval": "BM25, gainful retrieve",
     "zstd": "compressed frames of KV chunks",
     "encryption": "sealed frames of KV chunks",
