@@ -250,6 +250,31 @@ def test_luck_does_not_depend_on_the_other_questions(bench, world):
         assert rows_of(bench, world, method) == rows_of(bench, backwards, method)[::-1]
 
 
+def test_abstentions_by_hand(bench):
+    def row(abstained, all_gold, f1=0.0):
+        return {"abstained": abstained, "all_gold": all_gold, "f1": f1}
+
+    rows = [row(True, False), row(True, True), row(False, True, 1.0), row(False, False, 0.5), row(False, False)]
+    found = bench.abstentions.silences({bench.cells.Cell("a", "1/100", "VOI", seed): rows for seed in (0, 1)})
+    one = found["a", "1/100", "VOI"]
+    assert (one.runs, one.coverage, one.answer_precision) == (10, 0.6, 0.5)  # 1.5 over 3 answers
+    assert (one.precision, one.recall) == (0.5, pytest.approx(1 / 3))  # one of 2 silent, one of 3 without all gold
+    assert "| 1/100 | VOI | 0.60 | 0.500 | 4 | 0.500 | 0.333 |" in bench.abstentions.abstention_table(found, "a")
+    silent = bench.abstentions.silences({bench.cells.Cell("a", "1/100", "VOI", 0): [row(True, False)]})
+    assert "| 0.00 | - | 1 | 1.000 | 1.000 |" in bench.abstentions.abstention_table(silent, "a")
+
+
+def test_one_pool_holds_the_passages_of_all_sets_and_has_a_place_of_its_own(bench, folder, tmp_path):
+    apart = bench.grid.Plan(folder, "eval", 2, {"controller": {}, "knobs": {}})
+    joined = bench.grid.Plan(folder, "eval", 2, {"controller": {}, "knobs": {}}, one_pool=True)
+    assert joined.hash == apart.hash
+    assert joined.folder(tmp_path) != apart.folder(tmp_path)
+    pools = [bench.grid.bench_of(joined, name).pool for name in bench.data.SETS]
+    assert pools[0] is pools[1] is pools[2]
+    sizes = [len(bench.grid.bench_of(plan, "musique").pool.by_id) for plan in (apart, joined)]
+    assert sizes == [2 * len(FILMS), 2 * len(FILMS) + 1]  # 2wiki has a distractor more
+
+
 class Ignorant:
     """A brain that knows neither gold nor answers."""
 
@@ -315,4 +340,6 @@ def test_the_commands_run(folder, tmp_path):
     assert "0 audit failures in 32 runs" in done
     assert "0 cells came out differently" in done
     assert "4 cells, 4 of them done" in run(*quick, "--budgets", "2/300", "--dry-run")
+    assert "| 2/300 | spend-all |" in run("abstentions", "--quick", "--sets", "hotpotqa")
+    assert "0 audit failures in 32 runs" in run(*quick, "--budgets", "2/300", "--one-pool")
     assert "| 2wiki | gold queries in sequence |" in run("headroom", "--sets", "2wiki")

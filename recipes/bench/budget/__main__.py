@@ -4,6 +4,7 @@ python recipes/bench/budget headroom      what there is to gain by searching wel
 python recipes/bench/budget tune          fit constants and knobs on the tuning files, write tuned.json
 python recipes/bench/budget simulate      all methods under the same hard budgets, with a simulated model
 python recipes/bench/budget simulate --quick      small, on the tuning files: audit and determinism only
+python recipes/bench/budget abstentions   from what simulate kept: was silence right?
 """
 
 import argparse
@@ -12,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
@@ -59,6 +61,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     three.add_argument("--processes", type=int, default=2, help="default: 2")
     three.add_argument("--ablations", action="store_true", help="also VOI with one idea taken out")
     three.add_argument("--sweep", action="store_true", help="also other assumptions about the model")
+    five = commands.add_parser("abstentions", parents=[shared], help="was silence right? from kept cells")
+    for command in (three, five):
+        command.add_argument("--one-pool", action="store_true", help="search the passages of all sets at once: harder")
+    five.add_argument("--split", choices=("tune", "eval"), default="tune", help="default: tune")
+    five.add_argument("--questions", type=int, help="per set, as they were run")
     four = commands.add_parser("page", help="draw a result file")
     four.add_argument("result", type=Path, nargs="?", default=RESULT, help=f"default: {RESULT.name} beside the code")
     four.add_argument("--out", type=Path, default=OUT, help=f"folder of the page (default: {OUT})")
@@ -116,11 +123,11 @@ def run_tune(options: argparse.Namespace, console: Console) -> int:
 
 def run_simulate(options: argparse.Namespace, console: Console) -> int:
     import simulate
-    from grid import BUDGETS, Plan, read_tuned
+    from grid import BUDGETS
     from methods import METHODS
 
     options.split = "tune" if options.quick else options.split
-    plan = Plan(options.data, options.split, QUICK_QUESTIONS if options.quick else options.questions, read_tuned())
+    plan = _plan(options)
     choice = simulate.Choice(
         sets=tuple(_sets(options)),
         budgets=tuple(options.budgets or (QUICK_BUDGETS if options.quick else BUDGETS)),
@@ -134,7 +141,7 @@ def run_simulate(options: argparse.Namespace, console: Console) -> int:
     done = sum(cell.file(plan.folder(options.out)).is_file() for cell in cells)
     console.print(
         f"simulation with assumed noise, {plan.split} files, {len(cells)} cells, {done} of them done; "
-        f"hash {plan.hash}, config {plan.config.config_hash}",
+        f"{'one pool of all sets, ' * plan.one_pool}hash {plan.hash}, config {plan.config.config_hash}",
         highlight=False,
     )
     if options.dry_run:
@@ -147,6 +154,21 @@ def run_simulate(options: argparse.Namespace, console: Console) -> int:
     return 1 if failures or differing else 0
 
 
+def run_abstentions(options: argparse.Namespace, console: Console) -> int:
+    from abstentions import abstention_table, silences
+    from grid import kept_cells
+
+    options.split = "tune" if options.quick else options.split
+    folder = _plan(options).folder(options.out)
+    found = silences(kept_cells(folder, _sets(options)))
+    if not found:
+        raise DataError(f"expected finished cells under {folder}, found none; run simulate with the same options first")
+    for name in _sets(options):
+        console.print(f"\n{name}: abstentions over questions and seeds\n", highlight=False)
+        console.print(abstention_table(found, name), highlight=False, soft_wrap=True)
+    return 0
+
+
 def run_page(options: argparse.Namespace, console: Console) -> int:
     from page import write
 
@@ -154,6 +176,13 @@ def run_page(options: argparse.Namespace, console: Console) -> int:
     write(json.loads(options.result.read_text(encoding="utf-8")), file)
     console.print(f"wrote {file}")
     return 0
+
+
+def _plan(options: argparse.Namespace) -> Any:
+    from grid import Plan, read_tuned
+
+    number = QUICK_QUESTIONS if options.quick else options.questions
+    return Plan(options.data, options.split, number, read_tuned(), one_pool=options.one_pool)
 
 
 def progress(console: Console) -> Progress:
@@ -179,9 +208,15 @@ def _log(console: Console) -> Callable[[str], None]:
 def main() -> int:
     options, console = parse(), Console(width=140)
     start = time.perf_counter()
-    command = {"headroom": run_headroom, "tune": run_tune, "simulate": run_simulate, "page": run_page}[options.command]
+    commands = {
+        "headroom": run_headroom,
+        "tune": run_tune,
+        "simulate": run_simulate,
+        "abstentions": run_abstentions,
+        "page": run_page,
+    }
     try:
-        code = command(options, console)
+        code = commands[options.command](options, console)
     except (GainfulError, DataError) as error:
         console.print(f"[red]{error}[/red]")
         return 2

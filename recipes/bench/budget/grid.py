@@ -1,5 +1,6 @@
 """The grid of cells: which there are, what they are run with, and how they are run on one or two processes."""
 
+import itertools
 import json
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cells import Bench, Cell, kept, run_cell
-from data import load_set
+from data import SETS, TUNED_ON, Set, load_set, merged
 from methods import ABLATIONS, METHODS
 from noise import Noise, default_noise
 from pool import Pool
@@ -36,6 +37,8 @@ class Plan:
     """Questions per set, from the first; None takes all."""
     tuned: Mapping[str, Any]
     noise: Noise = field(default_factory=default_noise)
+    one_pool: bool = False
+    """Search the passages of all sets of the split at once: the harder variant."""
 
     @property
     def config(self) -> ControllerConfig:
@@ -55,7 +58,7 @@ class Plan:
 
     def folder(self, out: Path) -> Path:
         size = "all" if self.number is None else str(self.number)
-        return out / "cells" / self.hash / f"{self.split}_{size}"
+        return out / "cells" / self.hash / f"{self.split}_{size}{'_one_pool' if self.one_pool else ''}"
 
 
 _DECIDES = ("ablations", "brain", "cells", "data", "hops", "loops", "methods", "model", "pool", "scoring")
@@ -96,6 +99,16 @@ def run_grid(
     return results
 
 
+def kept_cells(folder: Path, sets: Sequence[str]) -> dict[Cell, list[Row]]:
+    """Finished cells under a plan's folder, without those of ablations."""
+    found = {}
+    for name, budget, method in itertools.product(sets, BUDGETS, METHODS):
+        for file in sorted(Cell(name, budget, method, 0).file(folder).parent.glob("*.jsonl")):
+            cell = Cell(name, budget, method, int(file.stem))
+            found[cell] = kept(cell, folder, list)
+    return found
+
+
 def commit() -> str:
     """Of the checkout, with a mark if tracked files were changed."""
     command = ["git", "-C", str(HERE), "describe", "--always", "--dirty", "--abbrev=12"]
@@ -115,16 +128,26 @@ def _run_in_worker(group: tuple[Plan, str, list[Cell], Path]) -> dict[Cell, list
     return _run_group(*group, lambda: None)
 
 
-_BENCHES: dict[tuple[str, str, int | None], Bench] = {}
+_BENCHES: dict[tuple[str, str, int | None, bool], Bench] = {}
 """Of this process: an index is built once."""
 
 
 def bench_of(plan: Plan, name: str) -> Bench:
-    key = (name, plan.split, plan.number)
+    key = (name, plan.split, plan.number, plan.one_pool)
     if key not in _BENCHES:
         loaded = load_set(plan.data, name, plan.split)
-        _BENCHES[key] = Bench.of(name, loaded.questions[: plan.number], Pool(loaded.passages))
+        _BENCHES[key] = Bench.of(name, loaded.questions[: plan.number], _pool_of(plan, loaded))
     return _BENCHES[key]
+
+
+def _pool_of(plan: Plan, loaded: Set) -> Pool:
+    if not plan.one_pool:
+        return Pool(loaded.passages)
+    others = [other.pool for (_, split, _, one), other in _BENCHES.items() if one and split == plan.split]
+    if others:
+        return others[0]
+    names = SETS if plan.split == "eval" else TUNED_ON
+    return Pool(merged([load_set(plan.data, name, plan.split) for name in names]))
 
 
 def _run_group(

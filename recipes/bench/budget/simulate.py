@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -161,7 +161,7 @@ def _sweep(
     kinds = [("default", plan.noise), *swept_noise()]
     task = bar.add_task("sweep", total=len(cells) * len(kinds))
     for name, noise in kinds:
-        other = Plan(plan.data, plan.split, plan.number, plan.tuned, noise)
+        other = replace(plan, noise=noise)
         rows = run_grid(other, cells, out, processes, lambda: bar.advance(task))
         table[name] = {one: headline(scores(rows, one, SWEPT_BUDGETS)) for one in SWEPT_METHODS}
     _print(console, f"other assumptions, budgets {', '.join(SWEPT_BUDGETS)}, one seed", sweep_table(table))
@@ -177,6 +177,7 @@ def _provenance(plan: Plan, choice: Choice) -> dict[str, Any]:
         "commit": commit(),
         "versions": {name: version(name) for name in _VERSIONS},
         "split": plan.split,
+        **({"one_pool": True} if plan.one_pool else {}),
         "questions": {name: len(bench_of(plan, name).questions) for name in choice.sets},
         "choice": asdict(choice),
     }
