@@ -4,6 +4,7 @@ import gc
 import os
 import random
 import runpy
+import time
 from contextlib import contextmanager
 from functools import partial
 
@@ -87,19 +88,32 @@ class Engine:
         tokens, reports = self.generate([ids], **params)
         return tokens[0], reports[0]
 
+    def block_hashes(self, ids):
+        """vLLM's chain for a prompt."""
+        from vllm import SamplingParams
+        from vllm.v1.request import Request
+
+        return Request("hashes", ids, SamplingParams(), None, block_hasher=self.core.request_block_hasher).block_hashes
+
     def forget(self):
         """Empty the engine's own prefix cache, when what is to be saved is written."""
         assert self.worker_part.saver.flush(20)
         assert self.llm.reset_prefix_cache()
 
-    def step(self, times=1):
-        """Idle steps, in which the workers hear of what has ended."""
-        for _ in range(times):
+    def abort_all(self):
+        """Every request, as if its client had gone."""
+        self.llm.llm_engine.abort_request(list(self.llm.llm_engine.output_processor.request_states), internal=True)
+
+    def drain(self, max_seconds=20):
+        """Step until the scheduler holds nothing."""
+        until = time.monotonic() + max_seconds
+        while self.scheduler.requests and time.monotonic() < until:
             self.core.step()
+        assert not self.scheduler.requests
 
     def is_clean(self):
         """Nothing of any request is left, in either part."""
-        self.core.model_executor.execute_model(self.scheduler.schedule())
+        self.core.model_executor.execute_model(self.scheduler.schedule())  # the workers hear of what has ended
         scheduler, worker = self.scheduler_part, self.worker_part
         left = [scheduler.requests, scheduler._hosts, worker.racers, worker.loaders, worker.layer_loads]
         return not any(left) and worker.transfers.staging.held_bytes == 0

@@ -131,14 +131,20 @@ class PrefixLoader:
             transfers.meter.end(0, time.monotonic())
 
     def _header(self, lease: Lease, key: str) -> Header:
-        store, size = self._transfers.store, lease.size_of(key)
-        start = store.read(lease, key, (0, min(FIXED_BYTES, size)), max_seconds=self._seconds_left())
-        if isinstance(start, Miss):
+        try:
+            fixed = self._read(lease, key, FIXED_BYTES)
+            return self._transfers.coder.open(key, self._read(lease, key, header_bytes(fixed)))
+        except IntegrityError as error:
+            self._transfers.damaged(key, error)
+            raise
+
+    def _read(self, lease: Lease, key: str, num_bytes: int) -> memoryview:
+        """The beginning of a frame."""
+        end = min(num_bytes, lease.size_of(key))
+        data = self._transfers.store.read(lease, key, (0, end), max_seconds=self._seconds_left())
+        if isinstance(data, Miss):
             raise StoreError(f"chunk {key} is gone")
-        whole = store.read(lease, key, (0, min(header_bytes(start), size)), max_seconds=self._seconds_left())
-        if isinstance(whole, Miss):
-            raise StoreError(f"chunk {key} is gone")
-        return self._transfers.coder.open(key, whole)
+        return data
 
     def _put(self, target: tuple[int, int, tuple[int, ...]], blocks: torch.Tensor) -> bool:
         """One chunk into the engine's blocks, unless the load was closed meanwhile."""

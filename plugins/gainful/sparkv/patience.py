@@ -10,14 +10,16 @@ from gainful.sparkv.planner import Plan, Prediction
 __all__ = ["SLACK", "patience_s"]
 
 SLACK = 0.25
-"""Share by which a transfer may be late. Ours."""
+"""Share by which a transfer may be late, and share of plain prefill that may be lost to a link that is dead. Ours."""
 
 
 def patience_s(plan: Plan) -> float:
     """Seconds to wait before computing begins: 0 unless the plan is to stream everything.
 
-    Never longer than plain prefill would take, so that a request is at most as late again as without a store.
+    The longer of the transfer with its slack and a quarter of plain prefill, since short transfers are predicted badly
+    and a step that was begun is not cheaper; never longer than plain prefill would take.
     """
     if plan.route != "stream" or not isinstance(plan.prediction, Prediction):
         return 0.0
-    return min((1.0 + SLACK) * plan.prediction.stream_only_seconds, plan.prediction.compute_only_seconds)
+    streamed, computed = plan.prediction.stream_only_seconds, plan.prediction.compute_only_seconds
+    return min(max((1.0 + SLACK) * streamed, SLACK * computed), computed)

@@ -104,7 +104,10 @@ class TestPatience:
     def test_only_a_plan_that_streams_everything_waits(self):
         assert patience_s(plan(costs([1] * 20, [1] * 20))) == 0.0
         assert patience_s(plan(Unknown("no_compute_samples"), num_chunks=3)) == 0.0
-        assert patience_s(plan(costs([1] * 4, [0.01] * 4))) == pytest.approx(0.05)  # 1.25 times 0.04
+        assert patience_s(plan(costs([1] * 4, [0.25] * 4))) == pytest.approx(1.25)  # 1.25 times 1
+
+    def test_a_short_transfer_may_be_late_by_a_quarter_of_plain_prefill(self):
+        assert patience_s(plan(costs([1] * 4, [0.01] * 4))) == pytest.approx(1.0)
 
     def test_it_ends_when_plain_prefill_would_be_done(self):
         assert patience_s(plan(costs([1.0], [0.9]))) == 1.0
