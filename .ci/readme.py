@@ -17,7 +17,7 @@ README = Path(__file__).parents[1] / "README.md"
 GIVES = {
     "verl": ("advantage estimators", "`algorithm.adv_estimator=agpo`"),
     "llamaindex": ("hard budgets, a budgeted search agent and query engine", '`guard(agent, "2/300")`'),
-    "vllm": ("nothing in this release", ""),
+    "vllm": ("part of the KV cache from a store, the rest computed", "`kv_connector=SparKVConnector`"),
 }
 
 

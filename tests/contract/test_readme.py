@@ -30,7 +30,7 @@ def test_every_block_is_run_by_some_test():
         ("toml", "pyproject.toml"),
         ("sh", ""),
     }
-    tested_with_hosts = {("console", ""), ("sh", ""), ("python", "llamaindex")}
+    tested_with_hosts = {("console", ""), ("sh", ""), ("python", "llamaindex"), ("python", "vllm"), ("sh", "vllm")}
     assert {(language, title) for language, title, _ in BLOCKS} == tested_here | tested_with_hosts
 
 
