@@ -1,5 +1,5 @@
 # Every command a contributor needs. Each one makes the environments it uses.
-.PHONY: demo test test-core test-core-oldest test-verl test-verl-oldest test-llamaindex test-llamaindex-oldest test-llamaindex-middle test-vllm test-vllm-http test-stores store-servers lint format lab docs docs-site release-check bench clean env-core env-verl env-llamaindex env-vllm env-stores env-docs
+.PHONY: demo test test-core test-core-oldest test-verl test-verl-oldest test-llamaindex test-llamaindex-oldest test-llamaindex-middle test-vllm test-vllm-http test-stores store-servers lint format lab docs docs-site release-check newest bench clean env-core env-verl env-llamaindex env-vllm env-stores env-docs
 
 demo: env-verl env-llamaindex
 	.venvs/verl/bin/python recipes/demo
@@ -62,6 +62,10 @@ docs-site: env-docs
 
 release-check: env-core
 	.venvs/core/bin/python .ci/release.py
+
+# would the newest release of each host work? Not part of the pipeline
+newest: env-core
+	.venvs/core/bin/python .ci/newest.py
 
 bench: env-verl
 	.venvs/verl/bin/python recipes/bench/advantage.py

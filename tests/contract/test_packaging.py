@@ -12,6 +12,7 @@ import pytest
 
 import gainful
 from gainful.hookspecs import hookspec
+from gainful.hosts import HOSTS
 from gainful.loading import HOOKS
 
 ROOT = Path(__file__).parents[2]
@@ -98,6 +99,19 @@ def test_an_unlisted_dependency_and_another_licence_are_noticed():
         "pluggy is GPL-3.0, its metadata says MIT",
         "verl is not listed",
     ]
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_trial_of_a_hosts_newest_release_lifts_only_that_hosts_upper_bound(host, tmp_path):
+    newest = script("newest")
+    newest.copy(tmp_path, host)
+    committed = subprocess.run(["git", "show", "HEAD:pyproject.toml"], capture_output=True, text=True, cwd=ROOT).stdout
+    old, new = committed.splitlines(), (tmp_path / "pyproject.toml").read_text().splitlines()
+    name, _ = newest.pinned(host, (ROOT / f".ci/{host}.latest.txt").read_text())
+    changed = [line.strip() for before, line in zip(old, new, strict=True) if before != line]
+    assert name in HOSTS[host].distributions
+    assert len(changed) == 1
+    assert f'"{HOSTS[host].distributions[0]}>=0"' in changed[0]
 
 
 def test_a_third_partys_estimators_are_listed_beside_ours(with_acme):
