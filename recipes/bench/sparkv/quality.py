@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from facts import texts
 from torch import Tensor
-from trained import Report, Training, texts, trained_model
+from trained import Report, Training, trained_model
 from transformers import DynamicCache, LlamaForCausalLM
 
 from gainful.sparkv.blocks import BlockLayout
