@@ -157,6 +157,18 @@ def requirements(which: str) -> str:
     return table([*(["extra"] if which == "extras" else []), "distribution", "supported"], rows())
 
 
+def metrics() -> str:
+    """What the connector counts, read from its source: importing it needs vLLM."""
+    source = ast.parse((ROOT / "vllm_ext/gainful_vllm/stats.py").read_text())
+    assigned = {node.target.id: node.value for node in source.body if isinstance(node, ast.AnnAssign) and node.value}
+    sums, seen, levels = (ast.literal_eval(assigned[name]) for name in ("METRICS", "HISTOGRAMS", "GAUGES"))
+    kinds = {name: ("sum", text, ", ".join(labels)) for name, (text, labels) in sums.items()}
+    kinds |= {name: ("histogram", text, "") for name, (text, _) in seen.items()}
+    kinds |= {name: ("level", text, "") for name, text in levels.items()}
+    rows = ([f"`{name}`", kind, labels or "-", text] for name, (kind, text, labels) in kinds.items())
+    return table(["name", "kind", "labels", "meaning"], rows)
+
+
 def modules() -> str:
     """Modules of the core and packages of the adapters, each with the first line of its docstring."""
     core = sorted((ROOT / "plugins/gainful").iterdir(), key=lambda path: (path.is_file(), path.name))
@@ -178,6 +190,7 @@ PARTS: dict[str, Callable[..., str]] = {
     "names": names,
     "store_options": store_options,
     "hosts": hosts,
+    "metrics": metrics,
     "requirements": requirements,
     "modules": modules,
 }

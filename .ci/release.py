@@ -108,7 +108,10 @@ def install() -> str:
         run(f"{folder}/bin/python", "-m", "pip", "check")
         run(f"{folder}/bin/gainful", "doctor", "--probe")
         run(f"{folder}/bin/gainful", "plugins")
-        return run(f"{folder}/bin/python", "-c", "import gainful; print(gainful.__version__)").strip()
+        found = run(f"{folder}/bin/python", "-c", "import gainful; print(gainful.__version__)").strip()
+    if found != VERSION:
+        raise NotReadyError(f"what was installed says version {found}, pyproject.toml says {VERSION}")
+    return found
 
 
 def site() -> str:

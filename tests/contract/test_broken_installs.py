@@ -119,6 +119,17 @@ def test_a_dependency_of_another_version(install, doctor):
     assert "→ pip install 'wrapt>=1.16'" in output
 
 
+def test_one_problem_does_not_hide_another(install, doctor):
+    install("wrapt", "1.0")
+    install("verl", "0.8.0")
+    install("acme", "1.0", module=CLASH)
+    status, output = doctor()
+    assert status == 1
+    for remedy in ("pip install 'wrapt>=1.16'", "pip install 'verl<0.10,>=0.9.0'", "export GAINFUL_DISABLE=acme"):
+        assert f"→ {remedy}" in output
+    assert "3 problems" in output
+
+
 @pytest.mark.parametrize(
     ("module", "reason"),
     [

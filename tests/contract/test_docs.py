@@ -28,7 +28,7 @@ def blocks(language, label=None):
 def test_every_block_is_of_a_kind_that_some_test_runs():
     labels = {*(f"{name}.py" for name in PLUGINS), *(f"{name} test" for name in PLUGINS)}
     known = {("python", label) for label in labels} | {("toml", f"{name}/pyproject.toml") for name in PLUGINS}
-    known |= {("python", ""), ("python", "llamaindex"), ("sh", ""), ("toml", "")}
+    known |= {("python", ""), ("python", "llamaindex"), ("sh", ""), ("sh", "vllm"), ("toml", "")}
     assert {(language, title) for _, language, title, _ in BLOCKS} == known
 
 
@@ -37,6 +37,17 @@ def test_python_prints_what_the_page_says(page, code, tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == re.findall(r"^# prints (.*)", code, flags=re.MULTILINE)
+
+
+def test_what_needs_a_host_is_what_the_readme_says_and_its_host_tests():
+    """tests/<host>/test_readme.py runs the blocks of the README."""
+    readme = (ROOT / "README.md").read_text()
+    shown = [code for _, language, title, code in BLOCKS if title in ("llamaindex", "vllm")]
+    shown += [code for _, code in blocks("sh", "") if "main_ppo" in code]
+    assert len(shown) >= 4
+    for code in shown:
+        missing = [line for line in code.splitlines() if line and line not in readme]
+        assert missing == []
 
 
 @pytest.mark.parametrize("name", PLUGINS)
@@ -121,4 +132,4 @@ def test_the_connectors_configuration_is_one_that_it_takes():
     [(_, code)] = [(name, code) for name, code in blocks("sh") if "kv-transfer-config" in code]
     config = json.loads(re.search(r"'(\{.*\})'", code, flags=re.DOTALL)[1])
     assert config["kv_load_failure_policy"] == "recompute"
-    assert read_options(config["kv_connector_extra_config"]).store.startswith("file://")
+    assert read_options(config["kv_connector_extra_config"]).mode == "auto"

@@ -9,7 +9,7 @@ from rich.text import Text
 from gainful.catalog import catalog
 from gainful.doctor.findings import Finding
 from gainful.doctor.hosts import examine_host
-from gainful.doctor.installation import examine_extras, examine_installation
+from gainful.doctor.installation import INSTALL, examine_extras, examine_installation
 from gainful.doctor.plugins import examine_plugins
 from gainful.doctor.probes import probe_store, probe_systems
 from gainful.hosts import HOSTS, check
@@ -26,15 +26,16 @@ def examine(host: str | None = None, *, probe: bool = False, store_url: str | No
     Raises:
         ConfigError: An unknown host.
     """
+    if host is not None and host not in HOSTS:
+        check(host)  # raises, with the known ones
     parts = {"gainful": list(examine_installation())}
-    if not any(finding.state == "problem" for finding in parts["gainful"]):
-        if host:
-            check(host)
-        parts["plug-ins"] = list(examine_plugins(catalog()))
-        if not host:
-            parts["optional parts"] = list(examine_extras(catalog()))
-        for name in [host] if host else HOSTS:
-            parts[name] = list(examine_host(name, wanted=bool(host), probe=probe))
+    if any(finding.remedy == INSTALL for finding in parts["gainful"]):
+        return parts  # nothing else can be said
+    parts["plug-ins"] = list(examine_plugins(catalog()))
+    if not host:
+        parts["optional parts"] = list(examine_extras(catalog()))
+    for name in [host] if host else HOSTS:
+        parts[name] = list(examine_host(name, wanted=bool(host), probe=probe))
     if probe or store_url:
         probes = [*(probe_systems() if probe else ()), *([probe_store(store_url)] if store_url else ())]
         parts["live"] = probes

@@ -9,8 +9,9 @@ from packaging.requirements import Requirement
 from gainful.catalog import Catalog, catalog
 from gainful.doctor.findings import Finding
 
-__all__ = ["REINSTALL", "Need", "examine_extras", "examine_installation", "needs"]
+__all__ = ["INSTALL", "REINSTALL", "Need", "examine_extras", "examine_installation", "needs"]
 
+INSTALL = "pip install gainful"
 REINSTALL = "pip install --force-reinstall --no-deps gainful"
 _PURPOSES = {
     "retrieval": "BM25, gainful retrieve",
@@ -55,7 +56,7 @@ def examine_installation() -> Iterator[Finding]:
     try:
         base = needs("gainful")
     except PackageNotFoundError:
-        yield Finding("gainful", "problem", "imported, but not installed: no host can find it", "pip install gainful")
+        yield Finding("gainful", "problem", "imported, but not installed: no host can find it", INSTALL)
         return
     unmet = [need for need in base if not need.met]
     if not unmet:
