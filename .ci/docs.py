@@ -79,6 +79,8 @@ def kind(schema: dict[str, Any], defs: dict[str, Any]) -> str:
     """What a JSON schema allows, in words."""
     if "$ref" in schema:
         return kind(defs[schema["$ref"].rpartition("/")[2]], defs)
+    if "allOf" in schema:  # how older releases of pydantic write a reference with a description
+        return kind(schema["allOf"][0], defs)
     if "anyOf" in schema:
         return " or ".join(dict.fromkeys(kind(part, defs) for part in schema["anyOf"]))
     if "enum" in schema or "const" in schema:
@@ -89,7 +91,8 @@ def kind(schema: dict[str, Any], defs: dict[str, Any]) -> str:
     names = {"integer": "whole number", "number": "number", "boolean": "true, false", "string": "text", "null": "none"}
     name = names.get(schema.get("type", ""), "mapping")
     limits = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
-    return " ".join([name, *(f"{sign} {schema[key]}" for key, sign in limits.items() if key in schema)])
+    bounds = ", ".join(f"{sign} {schema[key]:g}" for key, sign in limits.items() if key in schema)
+    return f"{name} {bounds}".strip()
 
 
 def estimators() -> str:

@@ -95,10 +95,8 @@ def test_an_unlisted_dependency_and_another_licence_are_noticed():
     assert {"pydantic", "verl", "vllm", "redis"} <= set(listed)
     changed = {name: row for name, row in listed.items() if name != "verl"}
     changed["pluggy"] = (listed["pluggy"][0], "GPL-3.0")
-    assert list(licences.differences(changed, listed)) == [
-        "pluggy is GPL-3.0, its metadata says MIT",
-        "verl is not listed",
-    ]
+    noticed = {"pluggy is GPL-3.0, its metadata says MIT", "verl is not listed"}
+    assert noticed <= set(licences.differences(changed, listed))
 
 
 @pytest.mark.parametrize("host", HOSTS)
