@@ -116,6 +116,9 @@ class Engine:
         self.core.model_executor.execute_model(self.scheduler.schedule())  # the workers hear of what has ended
         scheduler, worker = self.scheduler_part, self.worker_part
         left = [scheduler.requests, scheduler._hosts, worker.racers, worker.loaders, worker.layer_loads]
+        until = time.monotonic() + 10
+        while worker.transfers.staging.held_bytes and time.monotonic() < until:
+            time.sleep(0.01)  # a read that nobody waits for any more ends by itself
         return not any(left) and worker.transfers.staging.held_bytes == 0
 
 

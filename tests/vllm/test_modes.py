@@ -96,13 +96,15 @@ class TestNotStreamed:
             assert (report["streamed_tokens"], report["reason"]) == (0, "not_stored")
         engine.forget()
 
-    def test_a_client_that_asks_for_nonsense_gets_its_tokens(self, engine, prompt):
+    def test_a_client_that_asks_for_nonsense_gets_its_tokens(self, engine, prompt, monkeypatch):
+        counted = []
+        monkeypatch.setattr(engine.scheduler_part.counters, "add", lambda *names, by=1: counted.append(names))
         ids = prompt(200)
         expected, _ = engine.one(ids, mode="compute", save=False)
         tokens, report = engine.one(ids, mode="warp", save=False)
         assert tokens == expected
         assert report["mode"] == "two_pointer"
-        assert engine.scheduler_part.counters.total("fallbacks", "bad parameters") == 1
+        assert ("fallbacks", "bad parameters") in counted
         engine.forget()
 
     def test_a_client_can_keep_its_prompt_out_of_the_store(self, engine, prompt):

@@ -136,9 +136,8 @@ class SparKVConnector(KVConnectorBase_V1):
 
     # worker
 
-    @guarded()
     def register_kv_caches(self, kv_caches: "dict[str, torch.Tensor]") -> None:
-        """Once, when the cache is there."""
+        """Once, at the end of the start; a cache that is not as it was described is refused, too."""
         self.worker_part.register(kv_caches)
 
     def bind_connector_metadata(self, connector_metadata: StepMeta) -> None:  # type: ignore[override]

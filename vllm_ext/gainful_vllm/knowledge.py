@@ -1,6 +1,7 @@
 """What was measured of engine and link, and what follows from it for a request. The formulas are the core's."""
 
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,14 +12,17 @@ from gainful.sparkv.chunks import ChunkLayout
 from gainful.sparkv.costs import PrefillSample, RouteCosts, route_costs
 from gainful.sparkv.link import LinkEstimator
 from gainful.sparkv.planner import Plan, plan
-from gainful.sparkv.prefix_plan import PrefixPlan, plan_prefix
+from gainful.sparkv.prefix_plan import PrefixPlan, plan_prefix, probing
 from gainful.sparkv.unknown import Unknown
 from gainful_vllm.guard import logger
 
 if TYPE_CHECKING:
     from gainful_vllm.engine import Engine
 
-__all__ = ["Knowledge"]
+__all__ = ["Knowledge", "chunk_layout"]
+
+STALE_SECONDS = 30.0
+"""A link that was not used for so long may have become another one. Ours."""
 
 
 class Knowledge:
@@ -28,6 +32,7 @@ class Knowledge:
         self._engine = engine
         self._lock = threading.Lock()
         self._link = LinkEstimator()
+        self._used_s = 0.0
         folder = engine.options.calibration_folder
         self._folder = folder.expanduser() if folder is not None else None
         self._calibration = self._load()
@@ -58,6 +63,7 @@ class Knowledge:
         """As in `LinkEstimator`."""
         with self._lock:
             self._link.observe_transfer(num_bytes, seconds)
+            self._used_s = time.monotonic()
 
     def observe_round_trip(self, seconds: float) -> None:
         """As in `LinkEstimator`."""
@@ -85,13 +91,19 @@ class Knowledge:
             found = self._link.estimate()
         return None if isinstance(found, Unknown) else found.bytes_per_second
 
+    @property
+    def is_stale(self) -> bool:
+        """Whether what is known of the link is old, so that a plan that does not use it should not be followed."""
+        return time.monotonic() - self._used_s > STALE_SECONDS
+
     def plan_suffix(self, layout: ChunkLayout) -> Plan:
         """Two pointers: the best split, or which route does it alone."""
         return plan(self._costs(layout), num_chunks=layout.num_chunks)
 
     def plan_prefix(self, layout: ChunkLayout, *, num_stages: int, at_least: int) -> PrefixPlan:
         """Prefix loads: how much to stream."""
-        return plan_prefix(self._costs(layout), num_chunks=layout.num_chunks, num_stages=num_stages, at_least=at_least)
+        found = plan_prefix(self._costs(layout), num_chunks=layout.num_chunks, num_stages=num_stages, at_least=at_least)
+        return probing(found) if self.is_stale and not at_least else found
 
     def _costs(self, layout: ChunkLayout) -> RouteCosts | Unknown:
         with self._lock:

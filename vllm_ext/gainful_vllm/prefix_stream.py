@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from gainful.sparkv.patience import load_patience_s
 from gainful_vllm.knowledge import chunk_layout
 from gainful_vllm.meta import PrefixLoad, StepMeta, WorkerMeta
 from gainful_vllm.requests import ASK_LATER, COMPUTE, Answer, TrackedRequest
@@ -20,6 +21,7 @@ class AsyncPrefixRequest(TrackedRequest):
         self.is_decided = False
         self.end_token = 0
         self.load: PrefixLoad | None = None
+        self.patience_s: float | None = None
 
     def matched(self, local_tokens: int, now: float) -> Answer:
         """The planned prefix, once."""
@@ -65,8 +67,10 @@ class AsyncPrefixRequest(TrackedRequest):
         stages = engine.num_layers if self.by_layer else 1
         plan = self.knowledge.plan_prefix(layout, num_stages=stages, at_least=at_least)
         self.predicted_seconds = plan.seconds
-        use_plan = engine.options.use_plan if self.params.use_plan is None else self.params.use_plan
-        return plan.num_streamed if use_plan else end - first
+        if not self.uses_plan:
+            return end - first
+        self.patience_s = load_patience_s(plan)
+        return plan.num_streamed
 
     def _at_least(self, first: int) -> int:
         return 0
@@ -94,7 +98,7 @@ class AsyncPrefixRequest(TrackedRequest):
     def _max_seconds(self) -> float:
         options = self.engine.options
         limit = options.stall_seconds if self.by_layer else options.load_seconds
-        return min(limit, self.params.max_seconds or limit)
+        return min(limit, self.params.max_seconds or limit, self.patience_s or limit)
 
     def learn(self, report: WorkerMeta) -> None:
         """Blocks that did not come are computed; the request is never loaded again."""

@@ -36,6 +36,16 @@ def check_engine(config: "VllmConfig", options: ConnectorOptions) -> None:
         "speculative decoding is on, and is not tested",
         "drop --speculative-config or the connector",
     )
+    _refuse(
+        config.lora_config is not None,
+        "LoRA is on, and block hashes know adapters by name only, whatever weights a name stands for later",
+        "drop --enable-lora or the connector",
+    )
+    _refuse(
+        bool(config.model_config.is_multimodal_model),
+        "the model is multimodal, which is not tested",
+        "use a text model, or drop the connector",
+    )
     algorithm = config.cache_config.prefix_caching_hash_algo
     _refuse(
         not algorithm.startswith("sha256"),

@@ -64,6 +64,11 @@ class TrackedRequest:
         return self.prompt_tokens - 1
 
     @property
+    def uses_plan(self) -> bool:
+        """Whether the cost model decides."""
+        return self.engine.options.use_plan if self.params.use_plan is None else self.params.use_plan
+
+    @property
     def stored(self) -> Found:
         """What the lookup found, if it is known."""
         if self.found is None and self.lookup is not None and self.lookup.done():

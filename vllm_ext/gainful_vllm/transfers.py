@@ -73,7 +73,7 @@ class Transfers:
 
     def samples(self) -> list[tuple[int, float]]:
         """New measurements of the link, which the own estimate learns from as well."""
-        sample = self.meter.take()
+        sample = self.meter.take(time.monotonic())
         if sample is None:
             return []
         self.link.observe_transfer(*sample)

@@ -54,18 +54,14 @@ class TwoPointerRequest(TrackedRequest):
         plan = self.knowledge.plan_suffix(chunk_layout(engine, first, sizes))
         if isinstance(plan.prediction, Prediction):
             self.predicted_seconds, self.bound_seconds = plan.prediction.hybrid_seconds, plan.prediction.bound_seconds
-            if self._uses_plan() and plan.route == "compute":
+            if self.uses_plan and plan.route == "compute" and not self.knowledge.is_stale:
                 self.close(f"plan: {plan.reason}")
                 return
-        self.is_held = may_hold and self._uses_plan() and plan.route == "stream"
+        self.is_held = may_hold and self.uses_plan and plan.route == "stream"
         self.hold_until_s = now + patience_s(plan)
         seconds = min(engine.options.load_seconds, self.params.max_seconds or engine.options.load_seconds)
         self.end_token = end * engine.chunk_tokens
         self.order = Race(self.request_id, self.block_hashes, first, end, max(sizes), seconds)
-
-    def _uses_plan(self) -> bool:
-        asked = self.params.use_plan
-        return self.engine.options.use_plan if asked is None else asked
 
     def _part_at(self, num_computed: int) -> tuple[int, int] | None:
         if self.over or self.span is None:

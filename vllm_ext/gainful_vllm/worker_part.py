@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from gainful.errors import ShapeError
 from gainful.sparkv.stores import Store
 from gainful_vllm.blocks import CacheBlocks
 from gainful_vllm.guard import logger
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["WorkerPart"]
 
+DROPPED = "dropped"
+"""A load that nobody waits for any more: its blocks are freed, not computed."""
 FLUSH_SECONDS = 5.0
 """At most so long does an engine that is shut down wait for what is still to be written. Ours."""
 
@@ -45,8 +48,11 @@ class WorkerPart:
         self._save_seconds = 0.0
 
     def register(self, caches: Mapping[str, Tensor]) -> None:
-        """Called once, when the cache is there."""
-        self.cache = CacheBlocks(caches, self.engine.block_bytes)
+        """Called once, when the cache is there; raises `ShapeError` if it is not what the configuration says."""
+        cache = CacheBlocks(caches, self.engine.block_bytes)
+        if len(cache.rows) != self.engine.num_layers:
+            raise ShapeError(f"KV cache: expected {self.engine.num_layers} layers, got {len(cache.rows)}")
+        self.cache = cache
 
     def begin_step(self, meta: StepMeta) -> None:
         """Before the forward. What was promised comes first, each by itself: one that fails harms no other."""
@@ -100,7 +106,7 @@ class WorkerPart:
         if racer := self.racers.pop(request_id, None):
             racer.finish(handed_over=False)
         if loader := self.loaders.get(request_id):  # still to be reported as received
-            loader.close("dropped")
+            loader.close(DROPPED)
 
     def wait_for_layer(self, layer_name: str) -> None:
         """Inside the forward, before a layer's attention."""
@@ -140,7 +146,7 @@ class WorkerPart:
         return self._reported_lost
 
     def _account(self, loader: PrefixLoader) -> None:
-        if loader.failure:
+        if loader.failure and loader.failure != DROPPED:
             self._fail(loader.order.request_id, loader.failure, loader.missing_blocks())
 
     def _fail(self, request_id: str, why: str, block_ids: tuple[int, ...]) -> None:

@@ -6,6 +6,8 @@ __all__ = ["TransferMeter"]
 
 MIN_SECONDS = 1e-4
 """Shorter periods are kept until more is there: clocks and schedulers make them meaningless (ours)."""
+STALL_SECONDS = 1.0
+"""A link that gave nothing for so long is a sample of its own, or an outage would not show while it lasts (ours)."""
 
 
 class TransferMeter:
@@ -34,10 +36,11 @@ class TransferMeter:
             self._running -= 1
             self._bytes += num_bytes
 
-    def take(self) -> tuple[int, float] | None:
-        """Bytes and seconds since the last call, if a transfer has ended since; None otherwise."""
+    def take(self, now: float) -> tuple[int, float] | None:
+        """Bytes and seconds since the last call; None if they are too few to say anything."""
         with self._lock:
-            if not self._bytes or self._seconds < MIN_SECONDS:
+            self._advance(now)
+            if self._seconds < (MIN_SECONDS if self._bytes else STALL_SECONDS):
                 return None
             sample = (self._bytes, self._seconds)
             self._bytes, self._seconds = 0, 0.0

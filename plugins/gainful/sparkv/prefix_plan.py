@@ -8,7 +8,7 @@ it comes to them, or 1 for an engine that computes nothing of a request until it
 The first stage of the one and the last of the other never overlap.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,7 +16,10 @@ from gainful.errors import InputError
 from gainful.sparkv.costs import RouteCosts
 from gainful.sparkv.unknown import Unknown
 
-__all__ = ["PrefixPlan", "plan_prefix"]
+__all__ = ["PROBE_CHUNKS", "PrefixPlan", "plan_prefix", "probing"]
+
+PROBE_CHUNKS = 2
+"""Streamed to measure a link anew. Ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +81,10 @@ def plan_prefix(
         float(streamed[-1] + costs.round_trip_s),
         "gains" if gains else "gain_too_small",
     )
+
+
+def probing(plan: PrefixPlan) -> PrefixPlan:
+    """A plan that streams nothing, changed to stream a little: a link that is not used is never found to be better."""
+    if plan.num_streamed or not plan.num_chunks:
+        return plan
+    return replace(plan, num_streamed=min(PROBE_CHUNKS, plan.num_chunks), reason="probe")

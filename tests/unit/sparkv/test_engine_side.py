@@ -11,9 +11,9 @@ from gainful.sparkv.codec import make_codec
 from gainful.sparkv.coder import ChunkCoder
 from gainful.sparkv.costs import RouteCosts
 from gainful.sparkv.meter import TransferMeter
-from gainful.sparkv.patience import patience_s
+from gainful.sparkv.patience import load_patience_s, patience_s
 from gainful.sparkv.planner import plan
-from gainful.sparkv.prefix_plan import plan_prefix
+from gainful.sparkv.prefix_plan import plan_prefix, probing
 from gainful.sparkv.rebalancer import Rebalancer
 from gainful.sparkv.staged import StagedSpan, common_span
 from gainful.sparkv.unknown import Unknown
@@ -81,6 +81,13 @@ class TestPlanPrefix:
     def test_a_dead_link_streams_nothing(self):
         assert plan_prefix(costs([1, 1], [np.inf, np.inf]), num_chunks=2).num_streamed == 0
 
+    def test_a_link_that_is_not_used_is_tried_with_two_chunks(self):
+        declined = plan_prefix(costs([1, 1, 1], [9, 9, 9]), num_chunks=3)
+        assert (probing(declined).num_streamed, probing(declined).reason) == (2, "probe")
+        gains = plan_prefix(costs([1, 1, 1], [0.1, 0.1, 0.1]), num_chunks=3)
+        assert probing(gains) is gains
+        assert probing(plan_prefix(costs([], []), num_chunks=0)).num_streamed == 0
+
     def test_a_tail_that_fits_no_step_is_never_left(self):
         found = plan_prefix(costs([1, 1, 1, 1], [0.1, 0.1, 5, 5]), num_chunks=4, at_least=3)
         assert found.num_streamed == 0  # 5.2 + 1 is more than 4
@@ -109,6 +116,11 @@ class TestPatience:
     def test_a_short_transfer_may_be_late_by_a_quarter_of_plain_prefill(self):
         assert patience_s(plan(costs([1] * 4, [0.01] * 4))) == pytest.approx(1.0)
 
+    def test_a_prefix_load_may_take_twice_its_prediction(self):
+        assert load_patience_s(plan_prefix(costs([1, 3, 5], [2, 2, 2], 0.5), num_chunks=3)) == 13.0
+        assert load_patience_s(plan_prefix(costs([1] * 4, [0.01] * 4), num_chunks=4)) == 1.0  # a quarter of 4
+        assert load_patience_s(plan_prefix(Unknown("no_compute_samples"), num_chunks=4)) is None
+
     def test_it_ends_when_plain_prefill_would_be_done(self):
         assert patience_s(plan(costs([1.0], [0.9]))) == 1.0
 
@@ -120,8 +132,8 @@ class TestTransferMeter:
         meter.begin(2.0)
         meter.end(100, 3.0)
         meter.end(50, 5.0)
-        assert meter.take() == (150, 4.0)
-        assert meter.take() is None
+        assert meter.take(9.0) == (150, 4.0)
+        assert meter.take(9.0) is None
 
     def test_pauses_do_not_count(self):
         meter = TransferMeter()
@@ -129,14 +141,23 @@ class TestTransferMeter:
         meter.end(10, 1.0)
         meter.begin(9.0)
         meter.end(10, 10.0)
-        assert meter.take() == (20, 2.0)
+        assert meter.take(11.0) == (20, 2.0)
 
-    def test_nothing_is_said_before_bytes_came(self):
+    def test_too_little_is_kept_for_the_next_time(self):
         meter = TransferMeter()
         meter.begin(0.0)
-        assert meter.take() is None
         meter.end(5, 0.00001)
-        assert meter.take() is None  # too short to say anything
+        assert meter.take(0.5) is None
+        meter.begin(1.0)
+        meter.end(5, 2.0)
+        assert meter.take(2.0) == (10, pytest.approx(1.00001))
+
+    def test_an_outage_shows_while_it_lasts(self):
+        meter = TransferMeter()
+        meter.begin(0.0)
+        assert meter.take(0.9) is None
+        assert meter.take(2.5) == (0, 2.5)
+        assert meter.take(3.0) is None
 
 
 class TestChunkCoder:
