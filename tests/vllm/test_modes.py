@@ -90,6 +90,17 @@ class TestSecondPass:
 
 
 class TestNotStreamed:
+    def test_after_a_reset_of_the_connector_nothing_old_is_used(self, engine, prompt):
+        ids = prompt(500)
+        expected = stored(engine, ids)
+        assert engine.llm.reset_prefix_cache(reset_connector=True)
+        tokens, report = engine.one(ids, mode="async_prefix", use_plan=False)
+        assert (tokens, report["reason"]) == (expected, "not_stored")
+        engine.forget()
+        tokens, report = engine.one(ids, mode="async_prefix", use_plan=False)
+        assert (tokens, report["reason"]) == (expected, "loaded")
+        engine.forget()
+
     def test_what_is_not_stored_is_computed(self, engine, prompt):
         for mode in MODES:
             _, report = engine.one(prompt(500), mode=mode, save=False)

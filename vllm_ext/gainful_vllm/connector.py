@@ -134,6 +134,12 @@ class SparKVConnector(KVConnectorBase_V1):
         """Once per request, however it ended."""
         return False, self.scheduler_part.finish(request)
 
+    @guarded(lambda: False)
+    def reset_cache(self) -> bool:
+        """`reset_prefix_cache(reset_connector=True)`: what was stored so far is never used again by this engine."""
+        self.scheduler_part.renew()
+        return True
+
     # worker
 
     def register_kv_caches(self, kv_caches: "dict[str, torch.Tensor]") -> None:

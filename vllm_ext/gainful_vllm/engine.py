@@ -2,7 +2,7 @@
 
 import os
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -59,6 +59,14 @@ class Engine:
     def chunk_bytes(self) -> int:
         """Bytes of a chunk in host memory, all layers, on this rank."""
         return self.num_layers * self.options.chunk_blocks * self.block_bytes
+
+    def renewed(self, epoch: str) -> "Engine":
+        """The same with keys that nobody has used: what was stored before is never found again."""
+        spaces = tuple(
+            space.model_copy(update={"revision": f"{space.revision.partition('#')[0]}#{epoch}"})
+            for space in self.spaces
+        )
+        return replace(self, spaces=spaces)
 
     def coder(self) -> ChunkCoder:
         """Codec, compression and sealing as the options say; keys come from the environment."""

@@ -9,7 +9,7 @@ import numpy as np
 from gainful.errors import InputError
 from gainful.sparkv.calibration import Calibration, load_calibration
 from gainful.sparkv.chunks import ChunkLayout
-from gainful.sparkv.costs import PrefillSample, RouteCosts, route_costs
+from gainful.sparkv.costs import ComputeModel, PrefillSample, RouteCosts, route_costs
 from gainful.sparkv.link import LinkEstimator
 from gainful.sparkv.planner import Plan, plan
 from gainful.sparkv.prefix_plan import PrefixPlan, plan_prefix, probing
@@ -90,6 +90,11 @@ class Knowledge:
         with self._lock:
             found = self._link.estimate()
         return None if isinstance(found, Unknown) else found.bytes_per_second
+
+    @property
+    def compute(self) -> ComputeModel | Unknown:
+        """Of the engine, as fitted last."""
+        return self._calibration.fitted
 
     @property
     def is_stale(self) -> bool:

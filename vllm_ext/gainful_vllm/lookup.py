@@ -40,7 +40,7 @@ class Lookups:
     """One per scheduler part."""
 
     def __init__(self, engine: "Engine", store: Store, knowledge: Knowledge, counters: Counters) -> None:
-        self._engine, self._store, self._knowledge, self._counters = engine, store, knowledge, counters
+        self.engine, self._store, self._knowledge, self._counters = engine, store, knowledge, counters
         self._pool = pool(2, "lookup")
         self._failures = 0
         self._rests_until = 0.0
@@ -72,11 +72,11 @@ class Lookups:
             self._rests_until = time.monotonic() + REST_SECONDS
 
     def _common(self, block_hashes: tuple[bytes, ...]) -> Found:
-        start, end, sizes = 0, len(block_hashes) // self._engine.options.chunk_blocks, ()
-        for space in reversed(self._engine.spaces):
+        start, end, sizes = 0, len(block_hashes) // self.engine.options.chunk_blocks, ()
+        for space in reversed(self.engine.spaces):
             keys = space.chunk_keys(block_hashes)[start:end]
             asked = time.monotonic()
-            with self._store.acquire(keys, max_seconds=self._engine.options.load_seconds) as lease:
+            with self._store.acquire(keys, max_seconds=self.engine.options.load_seconds) as lease:
                 self._knowledge.observe_round_trip(time.monotonic() - asked)
                 start, end, sizes = start + lease.start, start + lease.start + len(lease), lease.sizes
         return Found(start, end, sizes)

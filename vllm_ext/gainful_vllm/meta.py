@@ -70,6 +70,8 @@ class StepMeta(KVConnectorMetadata):
     saves: list[Save] = field(default_factory=list)
     drops: list[str] = field(default_factory=list)
     """Requests for which nothing is needed any longer."""
+    epoch: str = ""
+    """Changes when all that is stored was declared void."""
     lost_blocks: set[int] = field(default_factory=set)
     """Blocks that were promised and cannot be filled; reported to the engine as failed."""
 

@@ -25,18 +25,18 @@ class Saver:
     """Bounded: what does not fit into memory is not saved, and counted."""
 
     def __init__(self, engine: "Engine", store: Store, coder: ChunkCoder, counters: Counters) -> None:
-        self._engine, self._store, self._coder, self._counters = engine, store, coder, counters
-        self._space = engine.spaces[engine.tp_rank]
+        self.engine, self._store, self._coder, self._counters = engine, store, coder, counters
         self._budget = ByteBudget(engine.options.save_bytes)
         self._pool = pool(1, "save", gives_way=True)
         self._said = False
 
     def save(self, order: Save, cache: CacheBlocks) -> None:
         """Called after a forward, in the engine's thread: copies, and leaves the rest to the thread."""
-        per_chunk = self._engine.options.chunk_blocks
-        keys = self._space.chunk_keys(order.block_hashes)[order.first_chunk :]
+        per_chunk = self.engine.options.chunk_blocks
+        engine = self.engine
+        keys = engine.spaces[engine.tp_rank].chunk_keys(order.block_hashes)[order.first_chunk :]
         for index, key in enumerate(keys[: len(order.block_ids) // per_chunk]):
-            if not self._budget.try_take(self._engine.chunk_bytes):
+            if not self._budget.try_take(self.engine.chunk_bytes):
                 self._counters.add("chunks", "save_dropped")
                 continue
             copied = cache.copy_out(order.block_ids[index * per_chunk : (index + 1) * per_chunk])
@@ -47,7 +47,7 @@ class Saver:
             if self._store.read_only or self._is_there(key):
                 return
             parts = self._coder.encode(key, blocks)
-            if self._store.put(key, parts, max_seconds=self._engine.options.save_seconds):
+            if self._store.put(key, parts, max_seconds=self.engine.options.save_seconds):
                 self._counters.add("chunks", "saved")
                 self._counters.add("bytes", "saved", by=sum(len(memoryview(part).cast("B")) for part in parts))
         except (GainfulError, OSError, RuntimeError) as error:
@@ -56,10 +56,10 @@ class Saver:
                 self._said = True
                 logger.warning("gainful: a chunk was not saved (said once): %s", error)
         finally:
-            self._budget.give_back(self._engine.chunk_bytes)
+            self._budget.give_back(self.engine.chunk_bytes)
 
     def _is_there(self, key: str) -> bool:
-        with self._store.acquire([key], max_seconds=self._engine.options.save_seconds) as lease:
+        with self._store.acquire([key], max_seconds=self.engine.options.save_seconds) as lease:
             return len(lease) > 0
 
     def flush(self, max_seconds: float) -> bool:

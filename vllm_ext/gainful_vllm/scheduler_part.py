@@ -2,6 +2,7 @@
 
 import math
 import time
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 from gainful.errors import ConfigError
@@ -43,8 +44,9 @@ class SchedulerPart:
         self.lookups = Lookups(engine, store, self.knowledge, self.counters)
         self.requests: dict[str, TrackedRequest] = {}
         self._hosts: dict[str, Request] = {}
+        self._epoch = ""
         self._meta = StepMeta()
-        self._fitter = pool(1, "fit", gives_way=True)
+        self.fitter = pool(1, "fit", gives_way=True)
         self._timed: tuple[int, int, float] | None = None
         self._said_params = False
 
@@ -101,6 +103,7 @@ class SchedulerPart:
     def take_meta(self) -> StepMeta:
         """What was ordered since the last step; it must reach the workers whatever else fails."""
         meta, self._meta = self._meta, StepMeta()
+        meta.epoch = self._epoch
         return meta
 
     def plan_step(self, meta: StepMeta, output: "SchedulerOutput") -> None:
@@ -159,7 +162,15 @@ class SchedulerPart:
         if seconds > 0.0 and self.knowledge.observe_step(
             PrefillSample(num_tokens=num_tokens, position=position, seconds=seconds)
         ):
-            self._fitter.submit(self.knowledge.refit)
+            self.fitter.submit(self.knowledge.refit)
+
+    def renew(self) -> None:
+        """Void all that is stored, as after a change of the weights; running requests are only computed."""
+        self._epoch = token_hex(8)
+        self.engine = self.lookups.engine = self.engine.renewed(self._epoch)
+        for tracked in self.requests.values():
+            tracked.saved = True
+            tracked.close("cache was reset")
 
     def finish(self, request: "Request") -> dict[str, Any] | None:
         """A request is over, however: free its state; what is returned reaches the client."""
@@ -176,5 +187,5 @@ class SchedulerPart:
     def close(self) -> None:
         """Let go of threads and store."""
         self.lookups.close()
-        self._fitter.shutdown(wait=False, cancel_futures=True)
+        self.fitter.shutdown(wait=False, cancel_futures=True)
         self.store.close()

@@ -41,6 +41,7 @@ class WorkerPart:
         self.racers: dict[str, Racer] = {}
         self.loaders: dict[str, PrefixLoader] = {}
         self.layer_loads: list[PrefixLoader] = []
+        self._epoch = ""
         self._received: set[str] = set()
         self._lost: set[int] = set()
         self._reported_lost: set[int] = set()
@@ -57,6 +58,9 @@ class WorkerPart:
     def begin_step(self, meta: StepMeta) -> None:
         """Before the forward. What was promised comes first, each by itself: one that fails harms no other."""
         self._lost |= meta.lost_blocks
+        if meta.epoch != self._epoch:
+            self._epoch = meta.epoch
+            self.engine = self.transfers.engine = self.saver.engine = self.engine.renewed(meta.epoch)
         for order in meta.take_overs:
             self._take_over(order)
         for request_id in meta.drops:
