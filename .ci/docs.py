@@ -101,7 +101,8 @@ def estimators() -> str:
     for spec in catalog().advantages.values():
         if spec.plugin == "builtin":
             needs = f" Needs {', '.join(f'`{name}`' for name in spec.needs)}." if spec.needs else ""
-            head = f"### {spec.name}\n\nSource: {spec.source}. Differs: {spec.difference}.{needs}\n"
+            line = first_line(ROOT / f"plugins/gainful/advantage/{spec.name}.py")
+            head = f"### {spec.name}\n\n{line}\n\nSource: {spec.source}. Differs: {spec.difference}.{needs}\n"
             rows = list(option_rows(spec.config_cls))
             parts.append(f"{head}\n{table(['option', 'values', 'default', 'meaning'], iter(rows))}" if rows else head)
     return "\n\n".join(parts)
