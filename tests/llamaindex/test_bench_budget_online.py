@@ -452,26 +452,73 @@ def test_calibrate_finds_the_habits_of_the_server(online, run, serve, reader, tm
     assert fitted["right_with_all_gold"] == pytest.approx(1, abs=0.02)
     assert fitted["right_with_some_gold"] == pytest.approx(0, abs=0.02)
     assert (fitted["form_error"], fitted["abstains_when_wrong"]) == (0, 1)
-    assert (fitted["stops_when_ready"], fitted["stops_when_not_ready"]) == (1, 0)
+    assert "stops_when_ready = 0.8  # default" in printed  # told to search three times, nobody chose to stop
     assert fitted["right_query"] == 1
-    assert fitted["loss_per_10_others"] == 0
     assert fitted["critic_tokens"] == 1  # "70"
     assert "# default; assumed" in printed  # it says nothing about a tracker
 
 
-def test_the_loss_to_other_passages_is_told_from_that_to_missing_gold(online):
+@pytest.fixture
+def step(online):
+    """`step(gold="all", ...)`: one request of a run, as `calibrate` sees it."""
+    plain = {"kind": "answer", "gold": "all", "others": 0, "answer": "x", "right": True, "score": 1.0, "query": ""}
+    plain |= {"tokens": 5, "gold_share": 1.0, "may_choose": False, "stopped": False, "told": False, "earlier": ()}
+    fields = {**dict.fromkeys(online.reading.Step.__dataclass_fields__), **plain}
+    return lambda **given: online.reading.Step(**{**fields, **given})
+
+
+def fits_of(online, steps):
+    return online.calibrate.calibrate(steps, online.noise.default_noise())[1]
+
+
+def test_the_loss_to_other_passages_is_told_from_that_to_missing_gold(online, step):
     """Right with 0 others and wrong with 10, with all gold; right half the time with none of it."""
-
-    def step(gold, others, right):
-        given = {"right": right, "gold": gold, "others": others, "answer": "x", "score": 1.0}
-        rest = dict.fromkeys(online.reading.Step.__dataclass_fields__)
-        return online.reading.Step(**{**rest, "kind": "answer", "tokens": 5, "may_stop": False, "query": "", **given})
-
-    steps = [step("all", 0, True)] * 30 + [step("all", 10, False)] * 10 + [step("none", 10, True)] * 15
-    fits = online.calibrate.calibrate(steps + [step("none", 10, False)] * 15, online.noise.default_noise())[1]
+    steps = [step()] * 30 + [step(others=10, right=False)] * 10
+    steps += [step(gold="none", others=10)] * 15 + [step(gold="none", others=10, right=False)] * 15
+    fits = fits_of(online, steps)
     assert fits["loss_per_10_others"].value == pytest.approx(1.0)
     assert fits["right_with_all_gold"].value == pytest.approx(1.0)  # 30 of 40, and 10 * 1 lost to others
     assert fits["right_with_no_gold"].value == pytest.approx(1.0)  # a half, and another half lost; never above 1
+
+
+def test_a_critic_is_judged_where_its_scale_does_not_end(online, step):
+    ratings = [0.45, 0.55, 0.65, 0.65, 0.65, 0.65, 0.9, 1.0, 1.0]
+    rated = [step(kind="rating", gold="some", gold_share=0.5, rating=rating, answer="") for rating in ratings]
+    ended = [step(kind="rating", rating=1.0, answer="") for _ in range(50)]
+    fits = fits_of(online, rated + ended)
+    assert (fits["critic_bias"].value, fits["critic_bias"].cases) == (pytest.approx(0.15), 9)
+    # 15.9 % of the way through nine ratings: 0.27 of the way from the second, 0.55, to the third, 0.65
+    assert fits["critic_deviation"].value == pytest.approx(0.65 - (0.55 + 0.1 * (8 * 0.158655 - 1)), abs=1e-4)
+
+
+def test_a_right_query_is_counted_where_one_could_be_written_and_would_find(online, step):
+    plan = {"kind": "proposal", "answer": "", "gold": "some", "query": "a b", "could_write": "a", "could_find": True}
+    steps = [step(**plan, finds=True)] * 30 + [step(**plan, finds=False)] * 10
+    steps += [step(**plan, finds=False, earlier=("b a",))] * 5 + [step(**plan, finds=False, earlier=("c d",))] * 15
+    steps += [step(**{**plan, "could_find": False}, finds=False)] * 9 + [step(**plan, finds=False, told=True)] * 9
+    fits = fits_of(online, steps)
+    assert (fits["right_query"].value, fits["right_query"].cases) == (0.5, 60)
+    assert (fits["repeats_query"].value, fits["repeats_query"].cases) == (0.25, 20)  # with an earlier query
+
+
+def test_only_a_free_choice_to_stop_is_a_habit(online, step):
+    free = {"kind": "tool call", "answer": "", "may_choose": True}
+    steps = [step(**free, stopped=True)] * 3 + [step(**free)] + [step(kind="tool call", answer="")] * 9
+    steps += [step(**{**free, "gold": "none"})] * 4 + [step(**free, stopped=True, left_share=0.5)]
+    fits = fits_of(online, steps)
+    assert (fits["stops_when_ready"].value, fits["stops_when_ready"].cases) == (0.75, 4)
+    assert (fits["stops_when_not_ready"].value, fits["stops_when_not_ready"].cases) == (0.0, 4)
+
+
+def test_a_tracker_takes_its_share_of_early_stops(online, step):
+    free = {"kind": "tool call", "answer": "", "gold": "some", "may_choose": True}
+    steps = [step(**free, stopped=True)] * 40 + [step(**free)] * 60
+    told = {**free, "left_share": 0.5}
+    steps += [step(**told, stopped=True)] * 30 + [step(**told)] * 70
+    fits = fits_of(online, steps)
+    assert fits["stops_when_not_ready"].value == 0.4
+    # 0.3 of 0.4 is left: a quarter is gone at half a budget
+    assert (fits["tracker_strength"].value, fits["tracker_strength"].cases) == (pytest.approx(0.5), 30)
 
 
 def test_a_calibration_of_few_cases_is_the_default(online, run, serve, reader, tmp_path):

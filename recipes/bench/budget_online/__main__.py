@@ -8,6 +8,7 @@ Without a command it is `run`. The key is read from the environment and is neith
 """
 
 import argparse
+import logging
 import re
 import sys
 from collections.abc import Callable
@@ -70,7 +71,8 @@ def calibrate(options: argparse.Namespace, console: Console) -> int:
         plan, exchange = _plan(options, choice), Exchange(store, Till(None, None))
         server = Server(store.head.model, store.head.api_base)
         found = run_cells(plan, choice, exchange, server, 1, lambda: None)
-        steps = [step for done in all_done(found) for step in steps_of(done, bench_of(plan, done.cell.set))]
+        every = (step for done in all_done(found) for step in steps_of(done, bench_of(plan, done.cell.set)))
+        steps = list({step.key: step for step in every}.values())
         noise, fits = fitted(steps, default_noise())
         text = as_toml(noise, fits, default_noise(), f"fitted to {len(steps)} requests of {caption(exchange)}")
     console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -137,6 +139,7 @@ def _plan(options: argparse.Namespace, choice: Choice) -> Plan:
 
 def main(arguments: list[str]) -> int:
     options, console = parse(arguments, __doc__ or ""), Console(width=140)
+    logging.getLogger("gainful.llamaindex").setLevel(logging.ERROR)  # what stops a request is told once, at the end
     command: Callable[[argparse.Namespace, Console], int]
     command = {"run": run, "replay": replay, "calibrate": calibrate}[options.command]
     try:

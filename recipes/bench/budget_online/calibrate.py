@@ -5,6 +5,7 @@ Each is a share or a mean over the requests that it speaks of. Where there are t
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from noise import Noise
@@ -12,6 +13,7 @@ from reading import Step
 
 MIN_CASES = 20
 """With fewer a default stays (ours)."""
+_ONE_DEVIATION_BELOW = NormalDist().cdf(-1)
 _READER = {"right_with_all_gold": "all", "right_with_some_gold": "some", "right_with_no_gold": "none"}
 """By how much of the gold was read."""
 
@@ -69,8 +71,8 @@ def _loss(groups: Sequence[Sequence[Step]]) -> Fit | None:
 
 
 def _habits(steps: Sequence[Step]) -> Fits:
-    """Stops where the prompt lets it, and no tracker of the budget stands in it."""
-    free = [step for step in steps if step.may_stop and step.left_share is None]
+    """Stops where the prompt lets it choose, and no tracker of the budget stands in it."""
+    free = [step for step in steps if step.may_choose and step.left_share is None]
     return {
         **_share("stops_when_ready", [step for step in free if step.gold == "all"], _stopped),
         **_share("stops_when_not_ready", [step for step in free if step.gold != "all"], _stopped),
@@ -79,23 +81,27 @@ def _habits(steps: Sequence[Step]) -> Fits:
 
 def _queries(steps: Sequence[Step]) -> Fits:
     """A right query is one that finds a gold passage, as often as the gold query itself would find one."""
-    written = [step for step in steps if step.query and step.could_write]
+    written = [step for step in steps if step.query and step.could_write and not step.told]
     could = sum(step.could_find for step in written)
     fits = {}
     if could:
         value = min(1.0, sum(step.finds for step in written) / could)
         fits["right_query"] = Fit(value, could)
-    wrong = [step for step in written if not step.finds and step.earlier]
+    wrong = [step for step in written if step.could_find and not step.finds and step.earlier]
     return {**fits, **_share("repeats_query", wrong, lambda step: step.repeats)}
 
 
 def _critic(steps: Sequence[Step]) -> Fits:
-    """Score less the share of gold passages: its mean and its spread."""
-    gaps = [step.rating - step.gold_share for step in steps if step.rating is not None]
-    if not gaps:
+    """Score less the share of gold passages: its median, and from there down to where a sixth of them lie below.
+
+    Scores end at 0 and 1, which a mean would feel; for the same reason only shares in between count.
+    """
+    rated = [step for step in steps if step.rating is not None and 0 < step.gold_share < 1]
+    if not rated:
         return {}
-    bias = max(0.0, float(np.mean(gaps)))
-    return {"critic_bias": Fit(bias, len(gaps)), "critic_deviation": Fit(float(np.std(gaps)), len(gaps))}
+    low, middle = np.quantile([step.rating - step.gold_share for step in rated], [_ONE_DEVIATION_BELOW, 0.5])
+    bias, deviation = min(1.0, max(0.0, float(middle))), min(1.0, float(middle - low))
+    return {"critic_bias": Fit(bias, len(rated)), "critic_deviation": Fit(deviation, len(rated))}
 
 
 def _lengths(steps: Sequence[Step]) -> Fits:
@@ -115,15 +121,15 @@ def _lengths(steps: Sequence[Step]) -> Fits:
 
 
 def _tracker(steps: Sequence[Step], fits: Fits) -> Fits:
-    """Of the stops before it is ready, the share that a full budget in the prompt takes away."""
+    """Of the stops before it is ready, the share that a full budget in the prompt takes away. Cases are such stops."""
     habit = fits.get("stops_when_not_ready")
-    told = [step for step in steps if step.may_stop and step.left_share and step.gold != "all"]
+    told = [step for step in steps if step.may_choose and step.left_share and step.gold != "all"]
     if not told or habit is None or not habit.value:
         return {}
-    stops = float(np.mean([step.stopped for step in told]))
+    stops = sum(step.stopped for step in told)
     share = float(np.mean([step.left_share for step in told]))
-    strength = min(1.0, max(0.0, (1 - stops / habit.value) / share))
-    return {"tracker_strength": Fit(strength, min(len(told), habit.cases))}
+    strength = min(1.0, max(0.0, (1 - stops / len(told) / habit.value) / share))
+    return {"tracker_strength": Fit(strength, min(stops, round(habit.value * habit.cases)))}
 
 
 def _stopped(step: Step) -> bool:

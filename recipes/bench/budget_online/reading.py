@@ -10,8 +10,9 @@ from cells import Bench
 from data import Passage, Question
 from hops import reachable_queries
 from kinds import text_of
-from model import TRACKER
+from model import AT_LEAST, QUESTION_FIRST, TRACKER
 from pool import Pool
+from records import content_hash
 from running import Done
 from scoring import abstained, f1
 from wire import WireCall
@@ -27,6 +28,9 @@ _NUMBER = re.compile(r"^\[\d+\] ")
 _QUERY = re.compile(r"Action Input:\s*(\{.*\})")
 _ANSWER = re.compile(r"Answer:\s*(.*)", re.DOTALL)
 _LEFT = re.compile(re.escape(TRACKER).replace(r"\{left\}", r"(\d+)").replace(r"\{limit\}", r"(\d+)"))
+_LEAST = re.compile(re.escape(AT_LEAST).replace(r"\{number\}", r"(\d+)"))
+_OFFERED = "> Tool Name: search"
+"""In the prompt of a ReAct step that may search."""
 _ABSTAINS = re.compile(
     r"\b(do(es)? not|don't|doesn't|cannot|can't|unable to) (know|say|state|mention|answer|provide|determine)"
     r"|\b(unknown|no answer|not (known|mentioned|stated|given|provided|specified|enough))\b",
@@ -39,19 +43,24 @@ _ABSTAINS = re.compile(
 class Step:
     """A plan or an answer, with all that the assumptions of the simulation speak of."""
 
+    key: str
+    """Equal for equal requests: methods share them."""
     kind: str
     tokens: int
     gold: str
     """all, some or none of the gold passages were before the model"""
     others: int
     """Passages before it that are not gold."""
-    may_stop: bool
+    may_choose: bool
+    """Between another search and the answer: nothing in the prompt settles it."""
     stopped: bool
     left_share: float | None
     """Of the searches, where the prompt says it."""
     query: str
+    told: bool
+    """The query stood in the prompt."""
     earlier: tuple[str, ...]
-    """Queries of the run before this one."""
+    """Queries of the run before this one; the question, which some methods search by themselves, if it wrote none."""
     could_write: str
     """A query for a missing gold passage that could be written by now; empty if there is none."""
     finds: bool
@@ -91,15 +100,17 @@ def _step(call: WireCall, question: Question, bench: Bench, earlier: tuple[str, 
     reachable = reachable_queries(question, read)
     left = _LEFT.findall(text)
     return Step(
+        key=content_hash(call.body),
         kind=call.kind,
         tokens=call.output_tokens,
         gold="all" if gold <= known else "some" if gold & known else "none",
         others=len(known - gold),
-        may_stop="DONE:" in text or bool(call.body.get("tools")) or call.kind.startswith("thought"),
+        may_choose=_may_choose(call, text, len(earlier)),
         stopped=not query,
         left_share=int(left[-1][0]) / max(1, int(left[-1][1])) if left else None,
         query=query,
-        earlier=earlier,
+        told=_is_told(text, len(earlier)),
+        earlier=earlier or ((question.text,) if read else ()),
         could_write=reachable[0] if reachable else "",
         finds=_finds(bench.pool, query, gold - known),
         could_find=bool(reachable) and _finds(bench.pool, reachable[0], gold - known),
@@ -109,6 +120,18 @@ def _step(call: WireCall, question: Question, bench: Bench, earlier: tuple[str, 
         rating=parse_critic_score(said) if call.kind == "rating" else None,
         gold_share=len(gold & known) / len(gold),
     )
+
+
+def _is_told(text: str, num_searches: int) -> bool:
+    """The prompt says what to search for."""
+    return QUESTION_FIRST in text and not num_searches
+
+
+def _may_choose(call: WireCall, text: str, num_searches: int) -> bool:
+    least = _LEAST.search(text)
+    if _is_told(text, num_searches) or (least and num_searches < int(least.group(1))):
+        return False
+    return "DONE:" in text or bool(call.body.get("tools")) or _OFFERED in text
 
 
 def _read(text: str, lines: Mapping[str, Any]) -> Sequence[Passage]:
@@ -145,10 +168,11 @@ def _answer(kind: str, said: str) -> str:
 
 
 def _is_right(answer: str, question: Question) -> bool:
-    """A gold answer stands in it, or it is most of one."""
-    padded = f" {normalise(answer)} "
-    stands = any(f" {normalise(right)} " in padded for right in question.answers if normalise(right))
-    return stands or f1(answer, question.answers) > 0.5
+    """A gold answer stands in it, or it in one, or it is most of one: the form is another matter."""
+    given = normalise(answer)
+    rights = [right for right in map(normalise, question.answers) if right]
+    stands = any(f" {one} " in f" {other} " for right in rights for one, other in ((right, given), (given, right)))
+    return bool(given) and (stands or f1(answer, question.answers) > 0.5)
 
 
 def _finds(pool: Pool, query: str, missing: set[str]) -> bool:
