@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from settings import EXTRA, Setup, conditions
 
-PARTS = ("identity", "timing", "quality", "page")
+PARTS = ("identity", "timing", "quality", "peers", "page")
 QUICK_STEPS, QUICK_PROMPTS, PROMPTS = 40, 20, 200
 
 
@@ -48,6 +49,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--methods", nargs="+", choices=METHODS, default=list(METHODS), help="default: all")
     add("--repeats", type=int, default=5, help="runs of each method under each condition (default: 5)")
     add("--threads", type=int, default=1, help="of each engine (default: 1)")
+    add("--in-process", action="store_true", help="scheduler and worker of an engine share a process; starts faster")
     add("--link", choices=("auto", "netem", "tbf", "proxy"), default="auto", help="how the link is made")
     add("--out", type=Path, default=Path("out/bench/sparkv"), help="where everything is written")
     add("--bases", type=Path, default=Path("out/bases"), help="where models are kept")
@@ -72,6 +74,7 @@ def setups(options: argparse.Namespace) -> dict[str, Setup]:
         methods=tuple(options.methods),
         repeats=options.repeats,
         threads=options.threads,
+        multiprocess=not options.in_process,
     )
     return {"identity": identity} if options.quick else {"identity": identity, "timing": timing}
 
@@ -100,6 +103,8 @@ def describe(options: argparse.Namespace) -> str:
         lines += [f"  methods: {', '.join(setup.methods)}"]
     if "quality" in options.only:
         lines += [f"quality: trains a small model unless {options.bases} has it"]
+    if "peers" in options.only and not options.quick:
+        lines += ["peers: starts an engine with each of vLLM's connectors for the same purpose"]
     return "\n".join(lines)
 
 
@@ -166,6 +171,22 @@ def run_quality(options: argparse.Namespace, console: Console) -> None:
     file.write_text(json.dumps(record, indent=1))
 
 
+def run_peers(options: argparse.Namespace, console: Console) -> None:
+    """Try other connectors, unless they were tried."""
+    from peers import try_all
+
+    file = options.out / "peers.json"
+    if not file.exists():
+        console.print("trying other connectors", highlight=False)
+        found = try_all(options.bases, options.out / "peers")
+        file.write_text(json.dumps(found, indent=1))
+
+
+def read_result(file: Path) -> Any:
+    """None if it was not measured."""
+    return json.loads(file.read_text()) if file.exists() else None
+
+
 def quality_file(options: argparse.Namespace) -> Path:
     return options.out / ("quality_quick.json" if options.quick else "quality.json")
 
@@ -182,14 +203,20 @@ def report(options: argparse.Namespace, console: Console) -> bool:
         runs[title] = read_records(folder / "runs.jsonl")
         found = bars.outcomes(read_records(folder / "facts.jsonl"), runs[title], setup.dtype)
         groups |= {title: found} if found else {}
-    quality = json.loads(quality_file(options).read_text()) if quality_file(options).exists() else None
+    quality, peers = read_result(quality_file(options)), read_result(options.out / "peers.json")
     verdicts = bars.judge([one for found in groups.values() for one in found])
     plain = {title: bars.as_plain(found) for title, found in groups.items()}
-    result = {"machine": machine(), "bars": bars.plain_verdicts(verdicts), "measured": plain, "quality": quality}
+    result = {
+        "machine": machine(),
+        "bars": bars.plain_verdicts(verdicts),
+        "measured": plain,
+        "quality": quality,
+        "peers": peers,
+    }
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "result.json").write_text(json.dumps(result, indent=1))
-    (options.out / "tables.md").write_text(text := outputs.as_text(groups, verdicts, quality))
-    outputs.write(options.out / "index.html", groups, runs, verdicts, quality)
+    (options.out / "tables.md").write_text(text := outputs.as_text(groups, verdicts, quality, peers))
+    outputs.write(options.out / "index.html", groups, runs, verdicts, quality, peers)
     console.print(text, markup=False, highlight=False, soft_wrap=True)
     console.print(
         "\n".join(str(options.out / name) for name in ("result.json", "tables.md", "index.html")), markup=False
@@ -213,6 +240,7 @@ def _is_installed(name: str) -> bool:
 
 def main() -> int:
     options, console = parse(), Console()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that engines, server and namespace end with us
     if options.dry_run:
         console.print(describe(options), markup=False, highlight=False, soft_wrap=True)
         return 0
@@ -221,6 +249,8 @@ def main() -> int:
             run_setup(options, setup, console)
     if "quality" in options.only:
         run_quality(options, console)
+    if "peers" in options.only and not options.quick:
+        run_peers(options, console)
     return 0 if report(options, console) else 1
 
 

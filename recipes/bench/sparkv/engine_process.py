@@ -45,7 +45,7 @@ def _generate(llm: Any, order: dict[str, Any]) -> dict[str, Any]:
         temperature=0,
         ignore_eos=True,
         detokenize=False,
-        extra_args={"kv_transfer_params": {"sparkv": order["params"]}},
+        extra_args={"kv_transfer_params": {"sparkv": order["params"]}} if order["params"] else None,
     )
     prompts = [{"prompt_token_ids": prompt} for prompt in order["prompts"]]
     outputs = llm.generate(prompts, sampling, use_tqdm=False)

@@ -1,8 +1,10 @@
 """Real engines, each in a process of its own and all alive at once, so that their runs can be interleaved."""
 
+import contextlib
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -12,7 +14,7 @@ from typing import Any
 from methods import EngineName
 from settings import Setup
 
-START_SECONDS = 300.0
+START_SECONDS = 900.0
 SCHEDULER = "gainful_vllm.scheduler.SparKVScheduler"
 
 
@@ -70,12 +72,17 @@ def environment(setup: Setup, folder: Path) -> dict[str, str]:
 class Engine:
     """One `engine_process.py`."""
 
-    def __init__(self, name: EngineName, arguments: dict[str, Any], variables: dict[str, str], folder: Path) -> None:
+    def __init__(self, name: str, arguments: dict[str, Any], variables: dict[str, str], folder: Path) -> None:
         self.name, self.log_file = name, folder / f"{name}.log"
         command = (sys.executable, str(Path(__file__).with_name("engine_process.py")), json.dumps({"llm": arguments}))
         with self.log_file.open("wb") as log:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env={**os.environ, **variables}
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env={**os.environ, **variables},
+                start_new_session=True,  # vLLM's own processes are to end with it, however it ends
             )
         self._answers: queue.Queue[bytes] = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
@@ -86,7 +93,7 @@ class Engine:
         self.about = self.about or self._next(START_SECONDS)
 
     def generate(
-        self, prompts: list[list[int]], params: dict[str, Any], output_tokens: int, max_seconds: float = 600.0
+        self, prompts: list[list[int]], params: dict[str, Any] | None, output_tokens: int, max_seconds: float = 600.0
     ) -> dict[str, Any]:
         """Seconds to first token, tokens and reports of all prompts, which arrive together."""
         order = {"op": "generate", "prompts": prompts, "params": params, "output_tokens": output_tokens}
@@ -104,7 +111,9 @@ class Engine:
                 self._send({"op": "quit"})
                 self._process.wait(20.0)
             except (OSError, subprocess.TimeoutExpired):
-                self._process.kill()
+                pass
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
     def _ask(self, order: dict[str, Any], max_seconds: float) -> dict[str, Any]:

@@ -89,7 +89,13 @@ def markdown(rows: Rows) -> str:
     return "\n".join(f"| {line} |" for line in lines)
 
 
-def as_text(groups: Mapping[str, Sequence[Outcome]], verdicts: Sequence[Verdict], quality: Record | None) -> str:
+def peer_rows(peers: Record) -> Rows:
+    return [("connector", "on this machine"), *peers.items()]
+
+
+def as_text(
+    groups: Mapping[str, Sequence[Outcome]], verdicts: Sequence[Verdict], quality: Record | None, peers: Record | None
+) -> str:
     """All tables as Markdown."""
     parts = [markdown(verdict_rows(verdicts))]
     for title, found in groups.items():
@@ -97,6 +103,8 @@ def as_text(groups: Mapping[str, Sequence[Outcome]], verdicts: Sequence[Verdict]
         parts += [markdown(condition_rows(found))]
     if quality:
         parts += [quality_title(quality), markdown(quality_rows(quality))]
+    if peers:
+        parts += ["Other connectors", markdown(peer_rows(peers))]
     return "\n\n".join(parts)
 
 
@@ -113,6 +121,7 @@ def write(
     runs: Mapping[str, Sequence[Record]],
     verdicts: Sequence[Verdict],
     quality: Record | None,
+    peers: Record | None,
 ) -> None:
     """The page."""
     sections = [Section("Bars", "Judged on medians; misses stand here too.", (_table(verdict_rows(verdicts), ""),))]
@@ -121,6 +130,9 @@ def write(
         lead = "The cache of a model that was really trained, through each codec, against the cache as it was."
         rows = quality_rows(quality)
         sections += [Section("Codecs", lead, (_table(rows, quality_title(quality)),))]
+    if peers:
+        lead = "vLLM's own for a store beside the engine, and LMCache: each was started here."
+        sections += [Section("Other connectors", lead, (_table(peer_rows(peers), ""),))]
     sections += [Section("Methods", "What the names mean.", (_table(_methods(), ""),))]
     write_page(file, "SparKV in vLLM: time to first token", sections)
 

@@ -82,7 +82,7 @@ class Setup:
 def conditions(
     tokens: Sequence[int], mbit: Sequence[float], rtts_ms: Sequence[float], extra: Sequence[str], cores: int
 ) -> tuple[Condition, ...]:
-    """The sweep, and at the break-even rate of the first prompt what `extra` names."""
+    """The sweep, and at the break-even rate of the first prompt what `extra` names; what matters most comes first."""
     rates: list[float | None] = [None, *mbit]
     sweep = [Condition(num, rate, rtt) for num in tokens for rtt in rtts_ms for rate in rates]
     first = tokens[0]
@@ -92,7 +92,7 @@ def conditions(
         "busy": Condition(first, busy=cores),
         "pair": Condition(first, prompts=2),
     }
-    return (*sweep, *(known[name] for name in extra))
+    return (sweep[0], *(known[name] for name in extra), *sweep[1:])
 
 
 EXTRA = ("drop", "outage", "busy", "pair")
