@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = {str(path.relative_to(ROOT)): path for path in [*sorted(DOCS.rglob("*.md")), ROOT / "CONTRIBUTING.md"]}
 OURS = {name: path.read_text() for name, path in PAGES.items() if not path.is_symlink()}
-BLOCK = re.compile(r"^```(\S+)(?: ([^\n]+))?\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r'^```(\w+)(?: title="([^"\n]+)")?\n(.*?)^```$', flags=re.MULTILINE | re.DOTALL)
 BLOCKS = [(name, *block) for name, text in OURS.items() for block in BLOCK.findall(text)]
 PLUGINS = ["acme_gainful", "acme_budget", "acme_judge", "acme_store"]
 
@@ -26,9 +26,10 @@ def blocks(language, label=None):
 
 
 def test_every_block_is_of_a_kind_that_some_test_runs():
-    labels = {*(f"{name}.py" for name in PLUGINS), *(f"{name} test" for name in PLUGINS)}
+    assert len(BLOCKS) == sum(text.count("\n```") for text in OURS.values()) / 2
+    labels = {*(f"{name}.py" for name in PLUGINS), *(f"test_{name}.py" for name in PLUGINS)}
     known = {("python", label) for label in labels} | {("toml", f"{name}/pyproject.toml") for name in PLUGINS}
-    known |= {("python", ""), ("python", "llamaindex"), ("sh", ""), ("sh", "vllm"), ("toml", "")}
+    known |= {("python", ""), ("python", "needs LlamaIndex"), ("sh", ""), ("sh", "needs vLLM"), ("toml", "")}
     assert {(language, title) for _, language, title, _ in BLOCKS} == known
 
 
@@ -42,7 +43,7 @@ def test_python_prints_what_the_page_says(page, code, tmp_path):
 def test_what_needs_a_host_is_what_the_readme_says_and_its_host_tests():
     """tests/<host>/test_readme.py runs the blocks of the README."""
     readme = (ROOT / "README.md").read_text()
-    shown = [code for _, language, title, code in BLOCKS if title in ("llamaindex", "vllm")]
+    shown = [code for _, language, title, code in BLOCKS if title.startswith("needs ")]
     shown += [code for _, code in blocks("sh", "") if "main_ppo" in code]
     assert len(shown) >= 4
     for code in shown:
@@ -59,7 +60,7 @@ def test_the_plugin_of_the_page_is_the_one_that_tests_install(name):
 
 @pytest.mark.parametrize("name", PLUGINS)
 def test_the_test_of_the_page_passes_where_the_plugin_is_installed(with_acme, name):
-    [(_, code)] = blocks("python", f"{name} test")
+    [(_, code)] = blocks("python", f"test_{name}.py")
     assert with_acme("-c", code) == (0, "")
 
 
