@@ -5,8 +5,7 @@ import os
 import random
 import runpy
 import time
-from contextlib import contextmanager
-from functools import partial
+from contextlib import ExitStack, contextmanager
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -142,27 +141,54 @@ def _open_engine(model_folder, options=None, **settings):
         "seed": 0,
         **settings,
     }
-    llm = LLM(**{name: value for name, value in chosen.items() if value is not None})
+    llm = None
     try:
+        llm = LLM(**{name: value for name, value in chosen.items() if value is not None})
         yield Engine(llm) if chosen["kv_transfer_config"] else llm
     finally:
-        llm.llm_engine.engine_core.shutdown()
+        if llm is not None:
+            llm.llm_engine.engine_core.shutdown()
         del llm
         cleanup_dist_env_and_memory()
         gc.collect()
 
 
 @pytest.fixture(scope="session")
-def open_engine(model_folder):
-    """`with open_engine({"codec": "int8"}, max_num_seqs=2) as engine`: one at a time."""
-    return partial(_open_engine, model_folder)
+def shared(model_folder):
+    """The engine that most tests share: started once, and again if another one was needed in between."""
+    with ExitStack() as stack:
+        yield SharedEngine(stack, model_folder)
+
+
+class SharedEngine:
+    def __init__(self, stack, model_folder):
+        self._stack, self._model_folder, self._opened = stack, model_folder, None
+
+    def get(self):
+        if self._opened is None:
+            self._opened = self._stack.enter_context(_open_engine(self._model_folder))
+        return self._opened
+
+    def close(self):
+        self._opened = None
+        self._stack.close()
+
+
+@pytest.fixture(scope="session")
+def open_engine(model_folder, shared):
+    """`with open_engine({"codec": "int8"}, max_num_seqs=2) as engine`: an engine of one's own, one at a time."""
+
+    def start(options=None, **settings):
+        shared.close()
+        return _open_engine(model_folder, options, **settings)
+
+    return start
 
 
 @pytest.fixture(scope="module")
-def engine(open_engine):
-    """Two pointers with prefix caching, and requests may choose any mode."""
-    with open_engine() as opened:
-        yield opened
+def engine(shared):
+    """Two pointers with prefix caching, and requests may choose any mode. Leave it as it was."""
+    return shared.get()
 
 
 _seeds = random.Random(7)  # noqa: S311 (prompts, not secrets)

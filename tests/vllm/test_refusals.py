@@ -102,13 +102,7 @@ class TestOptions:
         assert read_params({"sparkv": {"mode": "compute"}}).mode == "compute"
 
 
-def test_an_engine_with_a_wrong_option_does_not_start(model_folder, transfer_config):
-    from vllm import LLM
-
-    with pytest.raises(Exception, match="unknown option 'codex'"):
-        LLM(
-            model=str(model_folder),
-            max_model_len=512,
-            enforce_eager=True,
-            kv_transfer_config={**transfer_config(codex="raw"), "kv_connector_module_path": MODULE},
-        )
+def test_an_engine_with_a_wrong_option_does_not_start(open_engine, transfer_config):
+    transfer = {**transfer_config(codex="raw"), "kv_connector_module_path": MODULE}
+    with pytest.raises(Exception, match="unknown option 'codex'"), open_engine(kv_transfer_config=transfer):
+        pass
