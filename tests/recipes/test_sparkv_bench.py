@@ -26,7 +26,7 @@ def runs(condition, same=True, **seconds):
 
 def verdicts(*cases, dtype="float32"):
     found = [one for condition, own, other in cases for one in bars.outcomes([facts(condition, **other)], own, dtype)]
-    return [verdict.met for verdict in bars.judge(found)]
+    return [verdict.met for verdict in bars.judge(found, found)]
 
 EVEN, FAST = Condition(2048), Condition(2048, 100.0)
 """
@@ -140,7 +140,7 @@ def test_tables_are_rectangular_and_name_every_condition(ask):
 import outputs
 own = runs(EVEN, prefill=[2.0], ours=[1.0]) + runs(FAST, int8=[0.5])
 found = bars.outcomes([facts(EVEN), facts(FAST)], own, "float32")
-answer = [outputs.method_rows(found), outputs.condition_rows(found), outputs.verdict_rows(bars.judge(found))]
+answer = [outputs.method_rows(found), outputs.condition_rows(found), outputs.verdict_rows(bars.judge(found, []))]
 """
     for rows in ask(code):
         assert {len(row) for row in rows} == {len(rows[0])}

@@ -198,13 +198,15 @@ def report(options: argparse.Namespace, console: Console) -> bool:
 
     groups: dict[str, list[bars.Outcome]] = {}
     runs: dict[str, list[dict[str, Any]]] = {}
-    for setup in setups(options).values():
+    timed: list[bars.Outcome] = []
+    for part, setup in setups(options).items():
         folder, title = folder_of(options, setup), f"{setup.model} model, {setup.dtype}"
         runs[title] = read_records(folder / "runs.jsonl")
         found = bars.outcomes(read_records(folder / "facts.jsonl"), runs[title], setup.dtype)
         groups |= {title: found} if found else {}
+        timed += found if part == "timing" else []
     quality, peers = read_result(quality_file(options)), read_result(options.out / "peers.json")
-    verdicts = bars.judge([one for found in groups.values() for one in found])
+    verdicts = bars.judge([one for found in groups.values() for one in found], timed)
     plain = {title: bars.as_plain(found) for title, found in groups.items()}
     result = {
         "machine": machine(),

@@ -198,14 +198,18 @@ def _timeline(name: str, one: Outcome, run: Record) -> Chart:
     report, facts = run["reports"][0], one.facts
     met, tokens = report["met_at_token"], facts["reusable_tokens"]
     per_token = facts["stored_bytes"] / tokens
-    times, counts = zip(*run["samples"], strict=True)
-    streamed = [max(met, tokens - count / per_token) for count in counts]
+    samples = [(0.0, 0), *(one for one in run["samples"] if one[0] <= run["seconds"])]
+    streamed = [max(met, tokens - count / per_token) for _, count in samples]
     steps = [met * place / 16 for place in range(17)]
-    computed = [1000 * ComputeModel(**facts["model"]).seconds(round(step), 0) if step else 0.0 for step in steps]
+    shape = [ComputeModel(**facts["model"]).seconds(round(step), 0) if step else 0.0 for step in steps]
+    ended_ms = 1000 * max(0.0, run["seconds"] - facts["floor_s"])
     lines = [
-        Line("streamed, from the end (bytes on the link)", [1000 * when for when in times], streamed, "#d07a1c"),
-        Line("computed, from the front (as fitted)", computed, steps, "#2f80e0", dash="--"),
+        Line("streamed, from the end", [1000 * when for when, _ in samples], streamed, "#d07a1c"),
+        Line("computed, from the front", [ended_ms * one / shape[-1] for one in shape], steps, "#2f80e0", dash="--"),
     ]
     svg = line_chart(name, lines, x_label="milliseconds", y_label="token of the prompt")
-    caption = f"Met at token {met:,}; first token after {run['seconds']:.2f} s. Frames in flight count when they come."
+    caption = (
+        f"Met at token {met:,}; first token after {run['seconds']:.2f} s. Streamed: bytes on the link, frames in "
+        "flight among them. Computed: as the fit says it grows, up to the measured end."
+    )
     return Chart(svg, one.condition.name, caption)
