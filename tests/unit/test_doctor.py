@@ -10,7 +10,9 @@ from gainful import build_catalog, doctor, hookimpl
 from gainful.builtin import ESTIMATORS, NOT_IMPLEMENTED
 from gainful.cli import app
 from gainful.doctor import findings, hosts, installation, probes
+from gainful.errors import MissingExtraError
 from gainful.hosts import HOSTS, HostStatus
+from gainful.sparkv.stores.memory import MemoryStore
 
 
 @pytest.fixture
@@ -127,6 +129,50 @@ def test_a_store_is_written_read_and_left_empty(tmp_path):
     finding = doctor.probe_store(f"file://{tmp_path}/kv")
     assert finding.state == "ok"
     assert [path for path in tmp_path.rglob("*") if path.is_file() and path.stat().st_size >= 1 << 16] == []
+
+
+class Returned(MemoryStore):
+    """A store that gives back something else."""
+
+    def _fetch(self, handle, key, begin, end, deadline):
+        return b"x" * (end - begin)
+
+
+class Broken(MemoryStore):
+    """A store with a mistake in it."""
+
+    def _find(self, keys, deadline):
+        return self.nothing
+
+
+class Published(MemoryStore):
+    read_only = True
+
+
+@pytest.mark.parametrize(
+    ("cls", "state", "detail"),
+    [
+        (Returned, "problem", "what was read is not what was written"),
+        (Broken, "problem", "its store raised AttributeError: 'Broken' object has no attribute 'nothing'"),
+        (Published, "ok", "read-only; it answered in"),
+    ],
+)
+def test_a_store_that_returns_something_else_is_a_problem_and_one_that_only_reads_is_not(
+    monkeypatch, cls, state, detail
+):
+    monkeypatch.setattr("gainful.sparkv.stores.url.open_store", lambda url: cls())
+    finding = doctor.probe_store("memory://")
+    assert finding.state == state
+    assert finding.detail.startswith(detail)
+
+
+def test_a_store_whose_client_is_missing_names_the_extra(monkeypatch):
+    def refuse(url):
+        raise MissingExtraError("store redis://cache needs the redis client; pip install 'gainful[redis]'")
+
+    monkeypatch.setattr("gainful.sparkv.stores.url.open_store", refuse)
+    finding = doctor.probe_store("redis://:secret@cache")
+    assert (finding.subject, finding.remedy) == ("redis://***@cache", "pip install 'gainful[redis]'")
 
 
 @pytest.mark.parametrize("url", ["file://relative", "nothing://x:secret@y", "no url"])

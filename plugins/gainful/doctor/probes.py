@@ -1,5 +1,6 @@
 """Live probes: one small thing per system that is done for real, and compared with what must come out."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from hashlib import blake2b
@@ -37,12 +38,13 @@ def probe_store(url: str) -> Finding:
     try:
         subject = redacted(url)
         with open_store(url) as store:
-            seconds = _round_trip(store)
+            return Finding(subject, "ok", _round_trip(store))
     except (GainfulError, OSError) as error:
         what, _, remedy = str(error).rpartition("; pip install ")
         mend = f"pip install {remedy}" if what else "gainful doctor --store URL, once the server or the URL is mended"
         return Finding(subject, "problem", what or str(error), mend)
-    return Finding(subject, "ok", f"{_ENTRY_BYTES:,} bytes written, read back and removed in {seconds * 1000:.1f} ms")
+    except Exception as error:  # a third party's store may raise anything
+        return Finding(subject, "problem", f"its store raised {type(error).__name__}: {error}", "gainful plugins")
 
 
 def _advantages(subject: str) -> Finding:
@@ -119,17 +121,26 @@ def _ignore(_state: object) -> None:
     """The probe keeps no states."""
 
 
-def _round_trip(store: "Store") -> float:
-    """Seconds from the first write to the removal."""
-    content = blake2b(str(time.time_ns()).encode(), digest_size=64).digest() * (_ENTRY_BYTES // 64)
+def _round_trip(store: "Store") -> str:
+    """What was done with one random entry, and how long it took."""
+    from gainful.sparkv.stores.lease import Miss
+
+    content = os.urandom(_ENTRY_BYTES)
     key = blake2b(content, digest_size=32).hexdigest()
     begin = time.perf_counter()
+    if store.read_only:
+        store.acquire([key], max_seconds=_STORE_SECONDS).release()
+        return f"read-only; it answered in {_milliseconds_since(begin)}"
     store.put(key, [content], max_seconds=_STORE_SECONDS)
     try:
         with store.acquire([key], max_seconds=_STORE_SECONDS) as lease:
             read = store.read(lease, key, max_seconds=_STORE_SECONDS) if len(lease) else b""
-            if bytes(read) != content:  # type: ignore[arg-type]
+            if isinstance(read, Miss) or bytes(read) != content:
                 raise StoreError("what was read is not what was written")
     finally:
         store.discard(key, max_seconds=_STORE_SECONDS)
-    return time.perf_counter() - begin
+    return f"{_ENTRY_BYTES:,} bytes written, read back and removed in {_milliseconds_since(begin)}"
+
+
+def _milliseconds_since(begin: float) -> str:
+    return f"{(time.perf_counter() - begin) * 1000:.1f} ms"
