@@ -96,6 +96,11 @@ class Knowledge:
         """Of the engine, as fitted last."""
         return self._calibration.fitted
 
+    def step_seconds(self, num_tokens: int, position: int) -> float:
+        """Of one engine step; 0 while unknown."""
+        model = self.compute
+        return 0.0 if isinstance(model, Unknown) else model.seconds(num_tokens, position)
+
     @property
     def is_stale(self) -> bool:
         """Whether what is known of the link is old, so that a plan that does not use it should not be followed."""

@@ -53,11 +53,15 @@ class PrefixLoader:
                 self._changed.wait(seconds)
         return self.num_loaded > layer
 
+    def is_usable(self) -> bool:
+        """Layer by layer: all of them are in the engine's blocks, and nothing went wrong."""
+        return not self.failure and self.num_loaded >= self._transfers.engine.num_layers
+
     def close(self, failure: str) -> None:
         """End it as it is."""
         with self._changed:
             if not self.done:
-                self.failure = failure
+                self.failure = failure or "failed"
             self.done = self.closed = True
             self._changed.notify_all()
 
@@ -101,12 +105,15 @@ class PrefixLoader:
             lease, ((key, None) for key in lease.keys), max_seconds=self._seconds_left(), in_flight_bytes=limit
         )
         transfers.meter.begin(time.monotonic())
-        for target, (key, frame) in zip(self._targets, reads, strict=False):
-            decoded = None if isinstance(frame, Miss) else transfers.decode(key, frame)
-            self._measured(0 if isinstance(frame, Miss) else len(frame))
-            if decoded is None or not self._put(target, decoded):
-                break
-        transfers.meter.end(0, time.monotonic())
+        try:
+            for target, expected, (key, frame) in zip(self._targets, lease.keys, reads, strict=False):
+                _check_order(expected, key)
+                decoded = None if isinstance(frame, Miss) else transfers.decode(key, frame)
+                self._measured(0 if isinstance(frame, Miss) else len(frame))
+                if decoded is None or not self._put(target, decoded):
+                    break
+        finally:
+            transfers.meter.end(0, time.monotonic())
 
     def _load_layers(self, lease: Lease) -> None:
         transfers = self._transfers
@@ -122,6 +129,7 @@ class PrefixLoader:
                 lease, ((lease.keys[index], part) for index, _, part in requests), max_seconds=self._seconds_left()
             )
             for (index, layer, _), (key, data) in zip(requests, reads, strict=False):
+                _check_order(lease.keys[index], key)
                 if isinstance(data, Miss):
                     raise StoreError(f"chunk {key} is gone")
                 self._measured(len(data))
@@ -186,3 +194,9 @@ class PrefixLoader:
 
     def _seconds_left(self) -> float:
         return max(0.0, self.deadline_s - time.monotonic())
+
+
+def _check_order(expected: str, key: str) -> None:
+    """A frame proves its key, not that it was the one asked for."""
+    if key != expected:
+        raise StoreError(f"answers out of order: asked for {expected}, got {key}")

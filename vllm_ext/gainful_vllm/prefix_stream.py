@@ -108,7 +108,9 @@ class AsyncPrefixRequest(TrackedRequest):
         block_ids = self.load.block_ids
         kept = next((index for index, block in enumerate(block_ids) if block in report.lost_blocks), len(block_ids))
         kept_tokens = 0 if self.by_layer else kept * self.engine.block_tokens
-        self.failed_tokens, self.streamed_tokens = self.streamed_tokens - kept_tokens, kept_tokens
+        kept_tokens = min(kept_tokens, self.streamed_tokens)  # ranks may fail in different steps
+        self.failed_tokens += self.streamed_tokens - kept_tokens
+        self.streamed_tokens = kept_tokens
         self.reason = f"failed: {failure}"
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from gainful.errors import GainfulError
+from gainful.errors import GainfulError, StoreError
 from gainful.sparkv.chunks import ChunkLayout
 from gainful.sparkv.rebalancer import Rebalancer, RebalancerOptions
 from gainful.sparkv.staged import StagedSpan
@@ -115,27 +115,28 @@ class Racer:
 
     def _fetch_some(self, lease: Lease) -> bool:
         """One pipelined run of reads; false if it asked for nothing."""
-        asked: list[int] = []
-        chunk_of = {key: chunk for chunk, key in enumerate(self._keys)}
+        asked: dict[str, int] = {}
         meter = self._transfers.meter
         limit = self._transfers.read_ahead_bytes(self.order.chunk_bytes)
         reads = self._transfers.store.stream(
             lease, self._requests(asked), max_seconds=self._seconds_left(), in_flight_bytes=limit
         )
-        landed = 0
+        num_landed = 0
         try:
             for key, frame in reads:
-                landed += 1
-                self._land(chunk_of[key], key, frame)
+                if key not in asked:
+                    raise StoreError(f"an answer for {key}, which was not asked for, or was answered before")
+                self._land(asked.pop(key), key, frame)
                 meter.end(0 if isinstance(frame, Miss) else len(frame), time.monotonic())
+                num_landed += 1
         finally:
-            for chunk in asked[landed:]:
+            for chunk in asked.values():
                 meter.end(0, time.monotonic())
                 self._lose(chunk)
-        return bool(asked)
+        return num_landed > 0
 
-    def _requests(self, asked: list[int]) -> Iterator[tuple[str, None]]:
-        """Keys in the order in which they are wanted, decided as late as the store allows."""
+    def _requests(self, asked: dict[str, int]) -> Iterator[tuple[str, None]]:
+        """Keys in the order in which they are wanted, decided as late as the store allows; answers take them away."""
         budget, chunk_bytes = self._transfers.staging, self._transfers.engine.chunk_bytes
         while self._wanted() and budget.take(chunk_bytes, self.race.deadline_s, self._wanted):
             with self._lock:
@@ -143,7 +144,7 @@ class Racer:
             if chunk is None:
                 budget.give_back(chunk_bytes)
                 return
-            asked.append(chunk)
+            asked[self._keys[chunk]] = chunk
             self._transfers.meter.begin(time.monotonic())
             yield self._keys[chunk], None
 

@@ -56,7 +56,8 @@ class TrackedRequest:
         self.met_at_token: int | None = None
         self.predicted_seconds: float | None = None
         self.bound_seconds: float | None = None
-        self.saved = not (engine.options.save and params.save is not False)
+        self.wants_saving = engine.options.save and params.save is not False
+        self.saved = not self.wants_saving
 
     @property
     def last_token(self) -> int:
@@ -110,6 +111,12 @@ class TrackedRequest:
 
     def learn(self, report: WorkerMeta) -> None:
         """What the workers have done."""
+
+    def is_computed_anew(self) -> None:
+        """Blocks did not come: the prefill is not over, and what was computed upon them was not saved."""
+        self.prefilled_s = math.nan
+        self.frontier = min(self.frontier, self.last_token)
+        self.saved = not self.wants_saving
 
     def saves(self, frontier: int, block_ids: list[int]) -> list[Save]:
         """What this step makes worth saving: the chunks that are not stored, once, when the prefill ends."""

@@ -15,7 +15,7 @@ from gainful_vllm.meta import StepMeta, WorkerMeta
 from gainful_vllm.options import PARAMS, Mode, RequestParams, read_params
 from gainful_vllm.prefix_stream import AsyncPrefixRequest, LayerwiseRequest
 from gainful_vllm.report import count, report_of
-from gainful_vllm.requests import COMPUTE, Answer, TrackedRequest
+from gainful_vllm.requests import ASK_LATER, COMPUTE, Answer, TrackedRequest
 from gainful_vllm.stats import Counters
 from gainful_vllm.threads import pool
 from gainful_vllm.two_pointer import TwoPointerRequest
@@ -82,10 +82,26 @@ class SchedulerPart:
 
     def matched(self, request: "Request", num_computed: int) -> Answer:
         """Asked for waiting requests, perhaps in every step."""
+        if num_computed and self._rests_on_a_promise(request, num_computed):
+            return ASK_LATER
         tracked = self.requests.get(request.request_id)
         if tracked is None or request.num_output_tokens:
             return COMPUTE  # preempted while decoding: its prompt is in the prefix cache, or is computed
         return tracked.matched(num_computed, time.monotonic())
+
+    def _rests_on_a_promise(self, request: "Request", num_computed: int) -> bool:
+        """Whether its local hit holds blocks that another request is promised in this very step.
+
+        vLLM caches their hashes at once. If they do not come, it would let both requests go on as if the other one had
+        computed them; so nobody shares them before they are there.
+        """
+        orders = (*self._meta.take_overs, *(load for load in self._meta.loads if load.by_layer))
+        block_tokens, hashes = self.engine.block_tokens, request.block_hashes
+        return any(
+            order.first_block < num_computed // block_tokens
+            and hashes[order.first_block] == self.requests[order.request_id].block_hashes[order.first_block]
+            for order in orders
+        )
 
     def has_met(self, request: "Request") -> bool:
         """Asked by the scheduler class for running requests, before each step."""
@@ -126,6 +142,8 @@ class SchedulerPart:
     def _order_saves(self, meta: StepMeta, tracked: TrackedRequest, frontier: int, output: "SchedulerOutput") -> None:
         if frontier < tracked.prompt_tokens or output.kv_connector_block_state is None:
             return
+        if self.engine.tp_size > 1 and tracked.request_id in _promised(meta):
+            return  # another rank may lack its part, and what this one computes upon it would be wrong
         block_ids = output.kv_connector_block_state.get_block_ids(tracked.request_id)
         if block_ids is not None:
             meta.saves.extend(tracked.saves(frontier, block_ids[0]))
@@ -142,16 +160,26 @@ class SchedulerPart:
     def learn(self, report: WorkerMeta, cache: "KVCacheManager | None") -> None:
         """After each step, before the next one is scheduled."""
         if report.lost_blocks and cache is not None:
-            # vLLM leaves the hashes of such blocks in its prefix cache, where others would find them
-            cache.evict_blocks(report.lost_blocks)
+            self._evict(report, cache)
         for num_bytes, seconds in report.transfers:
             self.knowledge.observe_transfer(num_bytes, seconds)
         now = time.monotonic()
         for tracked in self.requests.values():
             tracked.learn(report)
+            if tracked.request_id in report.failed:
+                tracked.is_computed_anew()
             if math.isnan(tracked.prefilled_s) and tracked.frontier >= tracked.prompt_tokens:
                 tracked.prefilled_s = now
         self._observe_step(report)
+
+    def _evict(self, report: WorkerMeta, cache: "KVCacheManager") -> None:
+        """vLLM leaves the hashes of lost blocks, and of what was computed upon them, where others would find them."""
+        spoiled = set(report.lost_blocks)
+        for request_id in report.failed.keys() & self.requests.keys():
+            block_ids = cache.get_block_ids(request_id)[0]
+            first = next((index for index, block in enumerate(block_ids) if block in report.lost_blocks), None)
+            spoiled.update(block_ids[first:] if first is not None else ())
+        cache.evict_blocks(spoiled)
 
     def _observe_step(self, report: WorkerMeta) -> None:
         timed, self._timed = self._timed, None
@@ -169,7 +197,7 @@ class SchedulerPart:
         self._epoch = token_hex(8)
         self.engine = self.lookups.engine = self.engine.renewed(self._epoch)
         for tracked in self.requests.values():
-            tracked.saved = True
+            tracked.saved, tracked.wants_saving = True, False
             tracked.close("cache was reset")
 
     def finish(self, request: "Request") -> dict[str, Any] | None:
@@ -189,3 +217,8 @@ class SchedulerPart:
         self.lookups.close()
         self.fitter.shutdown(wait=False, cancel_futures=True)
         self.store.close()
+
+
+def _promised(meta: StepMeta) -> set[str]:
+    """Requests whose forward of this step rests on blocks that are filled in this step."""
+    return {order.request_id for order in meta.take_overs} | {load.request_id for load in meta.loads if load.by_layer}

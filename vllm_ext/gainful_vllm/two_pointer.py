@@ -3,7 +3,7 @@
 from typing import Any
 
 from gainful.sparkv.patience import patience_s
-from gainful.sparkv.planner import Prediction
+from gainful.sparkv.planner import Plan, Prediction
 from gainful.sparkv.staged import StagedSpan
 from gainful_vllm.knowledge import chunk_layout
 from gainful_vllm.meta import Race, StepMeta, TakeOver, WorkerMeta
@@ -23,7 +23,9 @@ class TwoPointerRequest(TrackedRequest):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.is_decided = self.is_held = False
-        self.end_token = 0
+        self.first_token = self.end_token = 0
+        self.decided_s = self.step_s = 0.0
+        self.plan: Plan | None = None
         self.span: StagedSpan | None = None
         self.order: Race | None = None
         self.num_requeues = 0
@@ -38,8 +40,18 @@ class TwoPointerRequest(TrackedRequest):
         part = self._part_at(local_tokens)
         if part is not None:
             return part[1] - local_tokens, False
-        waits = self.is_held and not self.over and now < self.hold_until_s
-        return ASK_LATER if waits and (self.span is None or self.span.may_reach(local_tokens)) else COMPUTE
+        self.is_held = self.is_held and not self.over and self._is_worth_waiting(local_tokens, now)
+        return ASK_LATER if self.is_held else COMPUTE
+
+    def _is_worth_waiting(self, local_tokens: int, now: float) -> bool:
+        """The transfer can still reach what is computed, and is not too late for its plan."""
+        staged, span = 0, self.span
+        if span is not None:
+            if not span.may_reach(local_tokens):
+                return False
+            staged = span.end_token - span.start_token
+        share = staged / max(1, self.end_token - self.first_token)
+        return now - self.decided_s < patience_s(self.plan, staged_share=share, step_seconds=self.step_s)
 
     def _decide(self, computed_tokens: int, now: float, *, may_hold: bool) -> None:
         self.is_decided = True
@@ -58,7 +70,8 @@ class TwoPointerRequest(TrackedRequest):
                 self.close(f"plan: {plan.reason}")
                 return
         self.is_held = may_hold and self.uses_plan and plan.route == "stream"
-        self.hold_until_s = now + patience_s(plan)
+        self.plan, self.decided_s, self.first_token = plan, now, first * engine.chunk_tokens
+        self.step_s = self.knowledge.step_seconds(min(engine.step_tokens, self.prompt_tokens), computed_tokens)
         seconds = min(engine.options.load_seconds, self.params.max_seconds or engine.options.load_seconds)
         self.end_token = end * engine.chunk_tokens
         self.order = Race(self.request_id, self.block_hashes, first, end, max(sizes), seconds)

@@ -124,12 +124,14 @@ class WorkerPart:
         self.counters.add("seconds", "stall", by=time.monotonic() - start)
 
     def save(self, meta: StepMeta) -> None:
-        """After the forward."""
-        if not meta.saves or self.cache is None:
+        """After the forward; never what was computed upon blocks that did not come."""
+        if not meta.saves or self.cache is None or meta.lost_blocks:
             return
         start = time.monotonic()
+        spoiled = {load.order.request_id for load in self.layer_loads if not load.is_usable()} | self._failed.keys()
         for order in meta.saves:
-            self.saver.save(order, self.cache)
+            if order.request_id not in spoiled:
+                self.saver.save(order, self.cache)
         self._save_seconds = time.monotonic() - start
         self.counters.add("seconds", "save_copy", by=self._save_seconds)
 
@@ -144,7 +146,8 @@ class WorkerPart:
     def take_lost_blocks(self) -> set[int]:
         """Blocks that were promised and hold nothing usable; after `take_received`, in the same step."""
         for loader in self.layer_loads:
-            if loader.failure:
+            if not loader.is_usable():
+                loader.close("not waited for")
                 self._account(loader)
         self._reported_lost, self._lost = self._lost, set()
         return self._reported_lost
