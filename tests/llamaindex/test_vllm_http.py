@@ -4,9 +4,11 @@ The model has random weights, so it writes noise until its cap; the server's own
 """
 
 import asyncio
+import json
 import os
 import socket
 import subprocess
+import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -166,3 +168,46 @@ def test_a_query_engine_runs_end_to_end(server, llm, nodes):
     assert server.metric("generation_tokens_total") - before == report["spent"]["output_tokens"] <= 300
     assert report["spent"]["tool_calls"] <= 2
     assert str(response)
+
+
+def test_the_benchmark_asks_a_real_server_once_and_replays_it(server, tmp_path):
+    """Random weights answer nothing right; what is checked is caps as the server kept them, and the store."""
+    films = {"Velmar Crossing": "Oda Brinnel", "Harrow Gate": "Pell Aston"}
+    texts = {film: f"{film} is a film directed by {who}." for film, who in films.items()}
+    texts |= {who: f"{who} was born in Ilvane." for who in films.values()}
+    paragraphs = [{"title": title, "text": text} for title, text in texts.items()]
+    records = [
+        {
+            "id": film,
+            "type": None,
+            "question": f"Where was the director of the film {film} born?",
+            "answers": ["Ilvane"],
+            "paragraphs": paragraphs,
+            "gold": {"titles": [film, who]},
+        }
+        for film, who in films.items()
+    ]
+    (tmp_path / "hotpotqa_eval.jsonl").write_text("\n".join(json.dumps(record) for record in records))
+    store = tmp_path / "store.jsonl"
+    methods = ["one-shot RAG", "spend-all", "guarded FunctionAgent", "guarded ReActAgent", "VOI", "VOI, agent"]
+
+    def command(*arguments):
+        line = [sys.executable, REPOSITORY / "recipes/bench/budget_online", *arguments, "--data", tmp_path]
+        done = subprocess.run([*line, "--store", store, "--out", tmp_path], capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+        return [row for row in done.stdout.splitlines() if row.startswith("|")]
+
+    before = server.metric("generation_tokens_total")
+    where = ["--api-base", server.api_base, "--model", "tiny", "--local", "--yes", "--sets", "hotpotqa"]
+    live = command("run", *where, "--budgets", "1/100", "2/300", "--methods", *methods)
+    assert len(live) > len(methods)
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["audit_failures"] == 0
+    usages = [json.loads(line).get("response", {}).get("usage", {}) for line in store.read_text().splitlines()]
+    assert (
+        sum(usage.get("completion_tokens", 0) for usage in usages) == server.metric("generation_tokens_total") - before
+    )
+    asked = server.metric("request_success_total")
+    assert command("replay") == live
+    assert command("run", *where, "--budgets", "1/100", "2/300", "--methods", *methods) == live
+    assert server.metric("request_success_total") == asked
