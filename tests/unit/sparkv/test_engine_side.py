@@ -111,10 +111,16 @@ class TestPatience:
     def test_only_a_plan_that_streams_everything_waits(self):
         assert patience_s(plan(costs([1] * 20, [1] * 20))) == 0.0
         assert patience_s(plan(Unknown("no_compute_samples"), num_chunks=3)) == 0.0
-        assert patience_s(plan(costs([1] * 4, [0.25] * 4))) == pytest.approx(1.25)  # 1.25 times 1
+        assert patience_s(plan(costs([10] * 4, [0.25] * 4)), staged_share=1.0) == 1.25
 
-    def test_a_short_transfer_may_be_late_by_a_quarter_of_plain_prefill(self):
-        assert patience_s(plan(costs([1] * 4, [0.01] * 4))) == pytest.approx(1.0)
+    def test_a_link_that_gives_nothing_is_left_early(self):
+        streams = plan(costs([10] * 4, [0.25] * 4))  # S = 1
+        assert patience_s(streams) == pytest.approx(0.3125)  # 1.25 times a quarter
+        assert patience_s(streams, staged_share=0.25) == pytest.approx(0.625)
+        assert patience_s(streams, staged_share=0.75) == 1.25
+
+    def test_waiting_less_than_a_step_is_not_worth_the_step(self):
+        assert patience_s(plan(costs([10] * 4, [0.01] * 4)), step_seconds=10.0) == 10.0
 
     def test_a_prefix_load_may_take_twice_its_prediction(self):
         assert load_patience_s(plan_prefix(costs([1, 3, 5], [2, 2, 2], 0.5), num_chunks=3)) == 13.0
@@ -122,7 +128,7 @@ class TestPatience:
         assert load_patience_s(plan_prefix(Unknown("no_compute_samples"), num_chunks=4)) is None
 
     def test_it_ends_when_plain_prefill_would_be_done(self):
-        assert patience_s(plan(costs([1.0], [0.9]))) == 1.0
+        assert patience_s(plan(costs([1.0], [0.9])), staged_share=1.0) == 1.0
 
 
 class TestTransferMeter:
