@@ -122,7 +122,7 @@ def test_comparisons_repeat_no_figure_and_name_sections_that_exist():
     assert re.findall(r"(?<![A-Za-z])\d[\d.,]*%?", page) == []
     headings = re.findall(r"^#+ (.*)", (ROOT / "recipes/bench/RESULTS.md").read_text(), flags=re.MULTILINE)
     named = [row.split(" | ")[2] for row in page.splitlines() if row.startswith("| ") and row.endswith(". |")]
-    assert len(named) == 8
+    assert len(named) >= 8
     assert set(named) <= set(headings)
 
 
