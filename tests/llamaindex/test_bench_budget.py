@@ -200,6 +200,17 @@ def test_scores_by_hand(bench):
     assert not exact("No answer was found within the budget.", ["no"])
 
 
+def test_cost_of_pass_by_hand(bench):
+    cells = {
+        "a | 1/9 | m": {"input_tokens": 1000, "output_tokens": 100, "calls": 2, "em": 0.5},
+        "b | 1/9 | m": {"input_tokens": 3000, "output_tokens": 300, "calls": 0, "em": 0.0},
+    }
+    result = {"choice": {"sets": ["a", "b"], "budgets": ["1/9"], "methods": ["m"]}, "cells": cells}
+    table = bench.cost.cost_table(result, bench.cost.Prices(1.0, 10.0, 3.0))
+    # (0.001 + 0.001 + 0.006) + (0.003 + 0.003) for half a right answer
+    assert table.splitlines()[-1] == "| m | 28.00 |"
+
+
 def test_the_bootstrap_pairs_questions(bench):
     scores = {"a": np.array([0.0, 1.0, 0.5]), "b": np.array([1.0, 0.0])}
     better = {name: values + 0.25 for name, values in scores.items()}

@@ -5,6 +5,7 @@ python recipes/bench/budget tune          fit constants and knobs on the tuning 
 python recipes/bench/budget simulate      all methods under the same hard budgets, with a simulated model
 python recipes/bench/budget simulate --quick      small, on the tuning files: audit and determinism only
 python recipes/bench/budget abstentions   from what simulate kept: was silence right?
+python recipes/bench/budget cost --prices 0.15 0.6 1      what a right answer costs, from a result file
 """
 
 import argparse
@@ -25,7 +26,7 @@ from gainful.errors import GainfulError, UnknownNameError, did_you_mean
 
 DATA = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "multihop"
 OUT = Path("out/bench/budget")
-RESULT = Path(__file__).with_name("tuning_files.json")
+RESULT = Path(__file__).with_name("evaluation.json")
 """The result that is published."""
 QUICK_QUESTIONS, QUICK_SEEDS, QUICK_BUDGETS = 20, (0, 1), ("1/100", "2/300", "5/1000")
 SEEDS = (0, 1, 2, 3, 4)
@@ -67,7 +68,19 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     five.add_argument("--split", choices=("tune", "eval"), default="tune", help="default: tune")
     five.add_argument("--questions", type=int, help="per set, as they were run")
     four = commands.add_parser("page", help="draw a result file")
-    four.add_argument("result", type=Path, nargs="?", default=RESULT, help=f"default: {RESULT.name} beside the code")
+    six = commands.add_parser("cost", help="what a right answer costs, from a result file")
+    for command in (four, six):
+        command.add_argument(
+            "result", type=Path, nargs="?", default=RESULT, help=f"default: {RESULT.name} beside the code"
+        )
+    six.add_argument(
+        "--prices",
+        type=float,
+        nargs=3,
+        required=True,
+        metavar=("INPUT", "OUTPUT", "SEARCH"),
+        help="per million input tokens, per million output tokens, per thousand searches",
+    )
     four.add_argument("--out", type=Path, default=OUT, help=f"folder of the page (default: {OUT})")
     return parser.parse_args(arguments)
 
@@ -178,6 +191,14 @@ def run_page(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
+def run_cost(options: argparse.Namespace, console: Console) -> int:
+    from cost import Prices, cost_table
+
+    result = json.loads(options.result.read_text(encoding="utf-8"))
+    console.print(cost_table(result, Prices(*options.prices)), highlight=False, soft_wrap=True)
+    return 0
+
+
 def _plan(options: argparse.Namespace) -> Any:
     from grid import Plan, read_tuned
 
@@ -214,6 +235,7 @@ def main() -> int:
         "simulate": run_simulate,
         "abstentions": run_abstentions,
         "page": run_page,
+        "cost": run_cost,
     }
     try:
         code = commands[options.command](options, console)
