@@ -82,6 +82,29 @@ def test_a_server_that_restarts_between_two_calls_is_not_noticed():
         assert store.put(KEYS[0], [b"data"], max_seconds=SECONDS)
 
 
+def test_a_restarted_server_is_not_noticed_however_many_connections_were_kept():
+    port = free_port()
+    with redis_server(port):
+        store = open_store(f"redis://127.0.0.1:{port}")
+        store.put(KEYS[0], [b"data"], max_seconds=SECONDS)
+        with store.acquire(KEYS[:1], max_seconds=SECONDS) as lease:
+            streams = [store.stream(lease, [(KEYS[0], None)] * 2, max_seconds=SECONDS) for _ in range(5)]
+            for stream in streams:  # each holds a connection
+                next(stream)
+            for stream in streams:
+                assert len(list(stream)) == 1
+        assert len(store._idle) == 5
+    with redis_server(port):
+        assert store.put(KEYS[0], [b"data"], max_seconds=SECONDS)
+
+
+def test_broken_connections_never_use_up_the_number_that_may_be_made():
+    store = open_store(f"redis://127.0.0.1:{free_port()}")
+    for _ in range(300):  # the client's own pool counts all it has ever made, up to 100
+        with pytest.raises(StoreError, match="refused"):
+            store.acquire(KEYS[:1], max_seconds=SECONDS)
+
+
 @contextmanager
 def dripping(answer=b"", every_seconds=0.01):
     """A peer that takes everything and answers a byte at a time."""

@@ -87,8 +87,13 @@ class RedisStore(Store):
         return replace(counts, num_bytes=int(fields["used_memory"]), capacity_bytes=int(fields["maxmemory"]) or None)
 
     def _close(self) -> None:
-        while self._idle:
-            self._idle.pop().disconnect()
+        self._disconnect_idle()
+
+    def _disconnect_idle(self) -> None:
+        with self._idle_lock:
+            idle, self._idle = self._idle, deque()
+        for connection in idle:
+            connection.disconnect()
 
     def _stream(
         self, lease: Lease, requests: Iterable[tuple[str, ByteRange | None]], deadline: Deadline, in_flight_bytes: int
@@ -115,6 +120,7 @@ class RedisStore(Store):
         try:
             return self._try(commands, deadline)
         except _StaleConnectionError:
+            self._disconnect_idle()  # a server that was restarted has closed all of them
             return self._try(commands, deadline)
 
     def _try(self, commands: Sequence[tuple[Any, ...]], deadline: Deadline) -> list[Any]:
@@ -133,7 +139,7 @@ class RedisStore(Store):
         with self._idle_lock:
             connection = self._idle.pop() if self._idle else None
         stale = connection is not None
-        connection = connection or self._pool.make_connection()
+        connection = connection or self._new_connection()
         try:
             connection.set_deadline(deadline)
             connection.connect()
@@ -150,6 +156,10 @@ class RedisStore(Store):
                 self._idle.append(connection)
                 return
         connection.disconnect()
+
+    def _new_connection(self) -> Any:
+        """Not from the pool, which counts those it has made, for ever, and makes no more than so many."""
+        return self._pool.connection_class(**self._pool.connection_kwargs)
 
     def _explained(self, error: Exception, deadline: Deadline) -> StoreError:
         if isinstance(error, self._redis.TimeoutError) or not deadline.remaining():
