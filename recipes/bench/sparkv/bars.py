@@ -85,10 +85,14 @@ class Verdict:
 def outcomes(facts: Sequence[Record], runs: Sequence[Record], dtype: str) -> list[Outcome]:
     """What was measured, by condition."""
     found = []
+    floors: dict[int, float] = {}
+    for one in facts:
+        tokens = one["reusable_tokens"]
+        floors[tokens] = min(one["floor_s"], floors.get(tokens, math.inf))
     for one in facts:
         own = [run for run in runs if run["condition"] == one["name"]]
         if own:
-            found.append(_outcome(one, own, dtype))
+            found.append(_outcome({**one, "floor_s": floors[one["reusable_tokens"]]}, own, dtype))
     return found
 
 
