@@ -35,8 +35,10 @@ class AsyncPrefixRequest(TrackedRequest):
             return COMPUTE
         if not self.is_decided:
             self._decide(local_tokens)
-        num_external = max(0, self.end_token - local_tokens)
-        return (num_external, not self.by_layer) if num_external else COMPUTE
+        if self.end_token <= local_tokens:
+            self.close("computed")  # by another request, meanwhile
+            return COMPUTE
+        return self.end_token - local_tokens, not self.by_layer
 
     def _decide(self, local_tokens: int) -> None:
         self.is_decided = True
