@@ -18,7 +18,7 @@ from gainful.sparkv.sealing import Sealer, read_secret
 from gainful_vllm.options import ConnectorOptions
 
 if TYPE_CHECKING:
-    from vllm.config import VllmConfig
+    from vllm.config import ModelConfig, VllmConfig
     from vllm.v1.kv_cache_interface import KVCacheConfig
 
 __all__ = ["Engine", "describe_engine"]
@@ -120,7 +120,7 @@ def _space(
     salt = read_secret(options.tenant_salt_variable) if options.tenant_salt_variable else None
     return KeySpace(
         model=model.model,
-        revision=options.weights_revision or _weights_revision(model.model, model.revision),
+        revision=f"{_weights(options, model)} {model.dtype} {model.quantization}",
         layout=layout,
         kv_layout=kv_layout,
         num_layers=num_layers,
@@ -134,6 +134,10 @@ def _space(
         shared=options.shared,
         tenant_salt=SecretBytes(salt) if salt is not None else None,
     )
+
+
+def _weights(options: ConnectorOptions, model: "ModelConfig") -> str:
+    return options.weights_revision or _weights_revision(model.model, model.revision)
 
 
 def _weights_revision(model: str, revision: str | None) -> str:

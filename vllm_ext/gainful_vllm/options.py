@@ -60,7 +60,7 @@ class ConnectorOptions(Options):
     """Environment variable with the tenant's secret in base64, at least 16 bytes."""
     encryption_key_variables: tuple[str, ...] = ()
     """Environment variables with AES-256 keys in base64; the first one seals."""
-    weights_revision: str = ""
+    weights_revision: Annotated[str, Field(max_length=128, pattern=r"^[^#]*$")] = ""
     """Names the weights, where files of one digest of names, sizes and times are not the same on all machines."""
     calibration_folder: Path | None = Path("~/.cache/gainful/sparkv")
     """Where measured prefill steps are kept; null for nowhere."""
