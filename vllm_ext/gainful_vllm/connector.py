@@ -11,6 +11,7 @@ from vllm.distributed.kv_transfer.kv_connector.v1.base import KVConnectorBase_V1
 
 from gainful import hosts
 from gainful.sparkv.stores import open_store
+from gainful_vllm import SCHEDULER
 from gainful_vllm.engine import describe_engine
 from gainful_vllm.guard import guarded, logger
 from gainful_vllm.meta import StepMeta, WorkerMeta
@@ -56,7 +57,8 @@ class SparKVConnector(KVConnectorBase_V1):
         self.scheduler_part = self.worker_part = None
         if role == KVConnectorRole.SCHEDULER:
             self.scheduler_part = SchedulerPart(engine, store, mode)
-            logger.info("gainful: SparKVConnector, mode %s, codec %s", mode, options.codec)
+            hint = "" if mode == "two_pointer" else f"; --scheduler-cls {SCHEDULER} makes two_pointer possible"
+            logger.info("gainful: SparKVConnector, mode %s, codec %s%s", mode, options.codec, hint)
         else:
             self.worker_part = WorkerPart(engine, store)
 

@@ -13,46 +13,64 @@ if TYPE_CHECKING:
 
 __all__ = ["check_cache", "check_engine", "choose_mode"]
 
+UNTESTED_SIZES = ("pipeline_parallel_size", "decode_context_parallel_size", "prefill_context_parallel_size")
+
 
 def check_engine(config: "VllmConfig", options: ConnectorOptions) -> None:
     """Look at the engine's settings; raises `ConfigError`."""
-    transfer, parallel = config.kv_transfer_config, config.parallel_config
-    policy = transfer.kv_load_failure_policy
-    _refuse(
-        policy != "recompute",
-        f"kv_load_failure_policy is {policy!r}, must be 'recompute'",
-        "set it in --kv-transfer-config, or a store that fails would end requests",
-    )
-    _refuse(
-        transfer.kv_role != "kv_both",
-        f"kv_role is {transfer.kv_role!r}, must be 'kv_both'",
-        "set it in --kv-transfer-config; a cache both loads and saves",
-    )
-    for name in ("pipeline_parallel_size", "decode_context_parallel_size", "prefill_context_parallel_size"):
-        size = getattr(parallel, name, 1)
-        _refuse(size > 1, f"{name} is {size}, and only 1 is tested", "leave it out, or use tensor_parallel_size")
-    _refuse(
-        config.speculative_config is not None,
-        "speculative decoding is on, and is not tested",
-        "drop --speculative-config or the connector",
-    )
-    _refuse(
-        config.lora_config is not None,
-        "LoRA is on, and block hashes know adapters by name only, whatever weights a name stands for later",
-        "drop --enable-lora or the connector",
-    )
-    _refuse(
-        bool(config.model_config.is_multimodal_model),
-        "the model is multimodal, which is not tested",
-        "use a text model, or drop the connector",
-    )
-    algorithm = config.cache_config.prefix_caching_hash_algo
-    _refuse(
-        not algorithm.startswith("sha256"),
-        f"prefix_caching_hash_algo is {algorithm!r}, and prompts of equal hash would share what is stored",
-        "leave it at sha256",
-    )
+    for wrong, found, remedy in (*_transfer_rules(config), *_model_rules(config)):
+        _refuse(wrong, found, remedy)
     _check_lossy(config, options)
+
+
+Rule = tuple[bool, str, str]
+"""What must not be, what it is, and what to do."""
+
+
+def _transfer_rules(config: "VllmConfig") -> list[Rule]:
+    transfer, algorithm = config.kv_transfer_config, config.cache_config.prefix_caching_hash_algo
+    return [
+        (
+            transfer.kv_load_failure_policy != "recompute",
+            f"kv_load_failure_policy is {transfer.kv_load_failure_policy!r}, must be 'recompute'",
+            "set it in --kv-transfer-config, or a store that fails would end requests",
+        ),
+        (
+            transfer.kv_role != "kv_both",
+            f"kv_role is {transfer.kv_role!r}, must be 'kv_both'",
+            "set it in --kv-transfer-config; a cache both loads and saves",
+        ),
+        (
+            not algorithm.startswith("sha256"),
+            f"prefix_caching_hash_algo is {algorithm!r}, and prompts of equal hash would share what is stored",
+            "leave it at sha256",
+        ),
+    ]
+
+
+def _model_rules(config: "VllmConfig") -> list[Rule]:
+    sizes = {name: getattr(config.parallel_config, name) for name in UNTESTED_SIZES}
+    return [
+        *(
+            (size > 1, f"{name} is {size}, and only 1 is tested", "leave it out, or use tensor_parallel_size")
+            for name, size in sizes.items()
+        ),
+        (
+            config.speculative_config is not None,
+            "speculative decoding is on, and is not tested",
+            "drop --speculative-config or the connector",
+        ),
+        (
+            config.lora_config is not None,
+            "LoRA is on, and block hashes know adapters by name only, whatever weights a name stands for later",
+            "drop --enable-lora or the connector",
+        ),
+        (
+            bool(config.model_config.is_multimodal_model),
+            "the model is multimodal, which is not tested",
+            "use a text model, or drop the connector",
+        ),
+    ]
 
 
 def _check_lossy(config: "VllmConfig", options: ConnectorOptions) -> None:
