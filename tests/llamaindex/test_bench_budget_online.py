@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import json
 import re
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -180,27 +181,56 @@ def test_cells_at_once_send_and_score_the_same(run, serve, reader, tmp_path):
     assert len(other.requests) == len(plain[1])
 
 
-def test_the_cap_holds_to_the_cent_and_a_higher_one_goes_on(run, serve, reader, tmp_path):
+@pytest.mark.parametrize("at_once", ["1", "2"])
+def test_the_cap_holds_to_the_cent_and_a_higher_one_goes_on(run, serve, reader, tmp_path, at_once):
     server, store = serve(reader), tmp_path / "store.jsonl"
-    arguments = ("--yes", "--budgets", "2/300", "--methods", "VOI", "spend-all")
+    arguments = ("--yes", "--budgets", "2/300", "--methods", "VOI", "fixed-k", "--at-once", at_once)
     cap = 0.006
     code, printed = run(*arguments, "--max-usd", str(cap), server=server)
     assert code == 2
-    spent, asked = re.search(r"cap of 0.006 is reached: ([\d.]+) spent .* may cost ([\d.]+);", printed).groups()
+    spent, asked = re.search(r"cap of 0.006 is reached: ([\d.]+) spent, .* may cost ([\d.]+);", printed).groups()
     assert float(spent) + float(asked) > cap  # not a request too early
     assert "|" not in printed
     done = len(server.requests)
     assert done > 0
     assert price_of(server.requests, store) <= cap
-    # the same cap again: what was spent still counts, and nothing is sent
+    # the same cap again: what was spent still counts
     code, printed = run(*arguments, "--max-usd", str(cap), server=server)
-    assert (code, len(server.requests)) == (2, done)
+    assert code == 2
+    assert price_of(server.requests, store) <= cap
+    assert at_once == "2" or len(server.requests) == done  # in another order, a smaller request may still fit
     code, printed = run(*arguments, "--max-usd", "1", server=server)
     assert code == 0, printed
     bodies = [json.dumps(body, sort_keys=True) for body in server.requests]
     assert len(set(bodies)) == len(bodies) > done
     code, printed = run(*arguments, "--max-usd", "0.00001", server=server)
     assert "raise --max-usd" in printed
+
+
+@pytest.mark.parametrize("at_once", ["1", "3"])
+def test_an_interrupt_ends_the_asking_and_another_run_goes_on(run, serve, reader, at_once):
+    def interrupts(body):
+        if len(server.requests) == 3:
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+            return wire_after(body)
+        return reader(body)
+
+    def wire_after(body):
+        said = reader(body)
+        said.hang_seconds = 0.5  # the interrupt comes before the answer
+        return said
+
+    server = serve(interrupts)
+    arguments = ("--yes", "--budgets", "1/100", "2/300", "--max-usd", "1", "--at-once", at_once)
+    arguments += ("--methods", "VOI", "spend-all", "fixed-k")
+    code, printed = run(*arguments, server=server)
+    assert code == 130
+    assert "stopped; all answers are kept" in printed
+    assert 3 <= len(server.requests) <= 3 + int(at_once)
+    code, printed = run(*arguments, server=server)
+    assert code == 0, printed
+    bodies = [json.dumps(body, sort_keys=True) for body in server.requests]
+    assert len(set(bodies)) == len(bodies)
 
 
 def test_an_unfinished_store_shows_its_whole_cells_only(run, serve, reader):
@@ -415,6 +445,22 @@ def test_a_response_without_usage_costs_its_reservation(exchange, serve, wire):
     server = serve(wire(text="hello", usage=False))
     made, _ = exchange(server)
     assert made.answer(request_to(server)).micros == len(request_to(server).read()) + 1024 + 70
+
+
+def test_a_request_waits_for_what_others_hold_before_it_is_refused(exchange, serve, wire):
+    server = serve(wire(text="hello", hang_seconds=0.3))
+    one = (len(request_to(server).read()) + 1024 + 70) / 1e6
+    made, _ = exchange(server, max_usd=1.5 * one)  # room for one at a time, and for what two really cost
+    requests = [request_to(server, messages=[{"role": "user", "content": word}]) for word in ("heron", "hello")]
+    kept = []
+    threads = [
+        threading.Thread(target=lambda request=request: kept.append(made.answer(request))) for request in requests
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(kept) == 2
 
 
 def test_two_threads_with_one_request_pay_once(exchange, serve, wire):

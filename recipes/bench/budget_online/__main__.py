@@ -147,6 +147,9 @@ def main(arguments: list[str]) -> int:
     except (GainfulError, DataError) as error:
         console.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
         return 2
+    except KeyboardInterrupt:
+        console.print("stopped; all answers are kept, run again to go on")
+        return 130
 
 
 if __name__ == "__main__":

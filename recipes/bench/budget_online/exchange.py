@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 from records import Answered, Failed, content_hash, now
 from store import Store
-from till import Till, reserved_micros
+from till import Hold, Till
 
 from gainful.errors import GainfulError, InputError
 from gainful_llamaindex.adapt import usage_of
@@ -31,6 +31,10 @@ class NotKeptError(GainfulError):
     """The store has no answer to a request, and nothing may be asked."""
 
 
+class StoppedError(GainfulError):
+    """Another run failed, or somebody interrupted: nothing more is sent."""
+
+
 @dataclass
 class Exchange:
     """Shared by all runs of a command. Without a client, nothing is ever sent."""
@@ -41,6 +45,8 @@ class Exchange:
     secret: str = ""
     """The key. It is taken out of whatever a server sends back."""
     pause: Callable[[float], None] = time.sleep
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Once set, nothing more is sent."""
     num_sent: int = 0
     _turns: dict[str, threading.Lock] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -49,7 +55,7 @@ class Exchange:
         """The stored answer, or a new one. The same request from two threads is paid for once.
 
         Raises:
-            CapReachedError, ServerError, NotKeptError: There is no answer, and the run must not go on as if there was.
+            CapReachedError, ServerError, NotKeptError, StoppedError: There is no answer; the run must not go on.
             InputError: A request without a cap, or one whose answer may be another next time.
         """
         body = check_request(request)
@@ -66,7 +72,10 @@ class Exchange:
                 "constants or data have changed since"
             )
         for pause in (*PAUSES_SECONDS, None):
-            kept, trouble, asked_for = self._attempt(key, body, request)
+            if self.stop.is_set():
+                raise StoppedError("the runs were stopped")
+            with self.till.holding(len(request.read()), cap_of(body)) as hold:
+                kept, trouble, asked_for = self._attempt(key, body, request, hold)
             if kept is not None:
                 return kept
             if pause is None or not trouble.again:
@@ -75,11 +84,10 @@ class Exchange:
         raise AssertionError("unreachable")
 
     def _attempt(
-        self, key: str, body: dict[str, Any], request: httpx.Request
+        self, key: str, body: dict[str, Any], request: httpx.Request, hold: Hold
     ) -> tuple[Answered | None, "_Trouble", float]:
         """One request on the wire, with a line before it and a line after it."""
-        held = self.till.reserve(len(request.read()), cap_of(body))
-        attempt = self.store.ask(key, body, reserved_micros(held))
+        attempt = self.store.ask(key, body, hold.micros)
         start = time.perf_counter()
         try:
             with self._lock:
@@ -87,20 +95,18 @@ class Exchange:
             status, text, asked_for = self._send(request)
         except (httpx.HTTPError, _TooLongError) as error:
             trouble = _Trouble(f"{type(error).__name__} on the way to the server", again=True)
-            return self._failed(attempt, self.till.settle(held, None), trouble), trouble, 0.0
+            return self._failed(attempt, hold.settle(None), trouble), trouble, 0.0
         seconds = round(time.perf_counter() - start, 4)
         if status != httpx.codes.OK:
             trouble = _refused(status, text)
             # what a server turns down it does not bill; what breaks in it, it may
-            charged = (
-                self.till.release(held) if status < httpx.codes.INTERNAL_SERVER_ERROR else self.till.settle(held, None)
-            )
+            charged = hold.release() if status < httpx.codes.INTERNAL_SERVER_ERROR else hold.settle(None)
             return self._failed(attempt, charged, trouble), trouble, asked_for
         response = _parsed(text)
         if response is None:
             trouble = _Trouble("the server's response is no chat completion", again=False)
-            return self._failed(attempt, self.till.settle(held, None), trouble), trouble, 0.0
-        charged = self.till.settle(held, usage_of(response))
+            return self._failed(attempt, hold.settle(None), trouble), trouble, 0.0
+        charged = hold.settle(usage_of(response))
         kept = Answered(attempt=attempt, micros=charged, seconds=seconds, at=now(), response=response)
         self.store.end(kept)
         return kept, _Trouble("", again=False), 0.0

@@ -9,7 +9,7 @@ from typing import Any
 
 from cells import Bench, Cell, _row
 from data import Passage, Question
-from exchange import Exchange, NotKeptError
+from exchange import Exchange, NotKeptError, StoppedError
 from grid import Plan, all_cells, bench_of
 from methods import METHODS, ORACLE, Method, Outcome, Runner, Setting
 from pool import Pool, PoolRetriever
@@ -18,7 +18,6 @@ from wire import Wire, WireCall, model_on
 
 from gainful.budget import Budget
 from gainful.budget.citations import split_citations
-from gainful.errors import GainfulError
 from gainful_llamaindex import BudgetedSearchAgent
 
 Row = dict[str, Any]
@@ -81,22 +80,26 @@ def run_cells(
         GainfulError: The cap is reached, or the server does not answer. What was answered is in the store.
     """
     benches = {name: _shared(bench_of(plan, name)) for name in choice.sets}
-    stop = Lock()
 
     def one(cell: Cell) -> list[Done] | None:
-        if stop.locked():
+        if exchange.stop.is_set():
             return None
         try:
             return list(run_cell(plan, benches[cell.set], cell, exchange, server, on_question))
-        except NotKeptError:
+        except (NotKeptError, StoppedError):
             return None
-        except GainfulError:
-            stop.acquire(blocking=False)
+        except Exception:
+            exchange.stop.set()
             raise
 
-    cells = cells_of(choice)
-    with ThreadPoolExecutor(at_once) as workers:
+    cells, workers = cells_of(choice), ThreadPoolExecutor(at_once)
+    try:
         found = list(workers.map(one, cells))
+    except BaseException:  # an interrupt too: what runs or waits must not go on asking
+        exchange.stop.set()
+        raise
+    finally:
+        workers.shutdown(cancel_futures=True)
     return {cell: done for cell, done in zip(cells, found, strict=True) if done is not None}
 
 

@@ -1,5 +1,9 @@
 """The one account that all runs share. What a request may cost is set aside before it is sent."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Condition
+
 from gainful.budget import ANSWER, Budget, Cost, Ledger, PriceTable, Refusal, Reservation, Usage
 from gainful.budget.axes import MICRO, MONEY
 from gainful.errors import GainfulError
@@ -20,6 +24,7 @@ class Till:
 
     def __init__(self, prices: PriceTable | None, max_usd: float | None, spent_micros: int = 0) -> None:
         self.prices, self.max_usd, self.ledger = prices, max_usd, None
+        self.changed = Condition()
         if prices is None or max_usd is None:
             return
         self.ledger = Ledger(Budget(money=max_usd), prices=prices)
@@ -32,30 +37,59 @@ class Till:
                 )
             self.ledger.settle(held.id)
 
-    def reserve(self, num_bytes: int, cap: int) -> Reservation | None:
-        """No more tokens than bytes go in, and no more than the cap comes out: this is the most it can cost."""
+    @contextmanager
+    def holding(self, num_bytes: int, cap: int) -> Iterator["Hold"]:
+        """Set aside the most that a request can cost: no more tokens than bytes go in, no more than the cap comes out.
+
+        Waits while other requests hold what it lacks. What was neither settled nor given back at the end is charged.
+
+        Raises:
+            CapReachedError: It does not fit, and nobody else holds anything.
+        """
+        hold = Hold(self, self._reserved(Cost(input_tokens=num_bytes + _TEMPLATE_TOKENS, output_tokens=cap)))
+        try:
+            yield hold
+        finally:
+            if hold.is_open:
+                hold.settle(None)
+
+    def _reserved(self, cost: Cost) -> Reservation | None:
         if self.ledger is None:
             return None
-        cost = Cost(input_tokens=num_bytes + _TEMPLATE_TOKENS, output_tokens=cap)
-        held = self.ledger.reserve(cost, ANSWER)
-        if isinstance(held, Refusal):
-            raise CapReachedError(
-                f"the cap of {self.max_usd:g} is reached: {held.used:.4f} spent or in use, and the next request may "
-                f"cost {held.asked:.4f}; all answers are kept, so run again with a higher --max-usd to go on"
-            )
-        return held
+        with self.changed:
+            while isinstance(held := self.ledger.reserve(cost, ANSWER), Refusal):
+                if not self.ledger.open_reservations:
+                    raise CapReachedError(
+                        f"the cap of {self.max_usd:g} is reached: {held.used:.4f} spent, and the next request may cost "
+                        f"{held.asked:.4f}; all answers are kept, so run again with a higher --max-usd to go on"
+                    )
+                self.changed.wait()
+            return held
 
-    def settle(self, held: Reservation | None, usage: Usage | None) -> int:
-        """What is charged, in micro-units; everything that was reserved if nothing is known."""
-        if held is None or self.ledger is None:
+
+class Hold:
+    """What is set aside for one request. Amounts are micro-units; without a ledger all are 0."""
+
+    def __init__(self, till: Till, reservation: Reservation | None) -> None:
+        self.till, self.reservation = till, reservation
+        self.is_open = reservation is not None
+        self.micros = 0 if reservation is None else int(reservation.amounts.get(MONEY, 0))
+
+    def settle(self, usage: Usage | None) -> int:
+        """What is charged; everything that was set aside if nothing is known."""
+        if self.reservation is None or self.till.ledger is None:
             return 0
-        return int(self.ledger.settle(held.id, usage).amounts.get(MONEY, 0))
+        with self.till.changed:
+            self.is_open = False
+            charge = self.till.ledger.settle(self.reservation.id, usage)
+            self.till.changed.notify_all()
+        return int(charge.amounts.get(MONEY, 0))
 
-    def release(self, held: Reservation | None) -> int:
-        if held is not None and self.ledger is not None:
-            self.ledger.release(held.id)
+    def release(self) -> int:
+        """Nothing is charged."""
+        if self.reservation is not None and self.till.ledger is not None:
+            with self.till.changed:
+                self.is_open = False
+                self.till.ledger.release(self.reservation.id)
+                self.till.changed.notify_all()
         return 0
-
-
-def reserved_micros(held: Reservation | None) -> int:
-    return 0 if held is None else int(held.amounts.get(MONEY, 0))

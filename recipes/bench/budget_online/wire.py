@@ -15,7 +15,6 @@ from llama_index.core.base.llms.types import ChatMessage
 from llama_index.llms.openai_like import OpenAILike
 from records import Answered
 
-from gainful.errors import GainfulError
 from gainful_llamaindex.adapt import usage_of
 from gainful_llamaindex.token_caps import capped
 
@@ -41,14 +40,14 @@ class Wire(httpx.BaseTransport):
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
         self.calls: list[WireCall] = []
-        self.trouble: GainfulError | None = None
+        self.trouble: Exception | None = None
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         if self.trouble is not None:
             raise self.trouble
         try:
             kept = self.exchange.answer(request)
-        except GainfulError as error:
+        except Exception as error:
             self.trouble = error
             raise
         self.calls.append(_logged(request, kept))
