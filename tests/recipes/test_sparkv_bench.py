@@ -168,15 +168,29 @@ answer = [modes, [read_params({"sparkv": one}).mode for one in params], policies
     assert set(policies) == {"recompute"}
 
 
-def test_more_repeats_go_on_with_the_same_runs_and_other_settings_do_not(ask):
+def test_more_repeats_and_conditions_join_the_same_runs_and_other_settings_do_not(ask):
     code = """
 from dataclasses import replace
 from settings import Setup
 setup = Setup("tiny", "float32", (EVEN,), ("prefill",), 1)
-others = [replace(setup, repeats=9, methods=("SparKV",)), replace(setup, dtype="bfloat16"), replace(setup, threads=2)]
+more = replace(setup, repeats=9, methods=("SparKV",), conditions=(FAST,))
+others = [more, replace(setup, dtype="bfloat16"), replace(setup, threads=2)]
 answer = [one.digest == setup.digest for one in others]
 """
     assert ask(code) == [True, False, False]
+
+
+def test_an_outage_is_met_by_methods_that_can_end(ask):
+    code = """
+from methods import METHODS, planned
+from settings import Setup
+setup = Setup("tiny", "float32", (EVEN, Condition(2048, factor=0.0)), tuple(METHODS), 2)
+answer = [sorted({method for name, method, _ in planned(setup) if name == one.name}) for one in setup.conditions]
+answer.append(len(planned(setup)))
+"""
+    steady, dead, num_runs = ask(code)
+    assert set(steady) - set(dead) == {"stream all", "stream all, int8", "static split"}
+    assert num_runs == 2 * (len(steady) + len(dead))
 
 
 def test_a_line_cut_short_by_a_stop_is_run_again(ask, tmp_path):

@@ -22,7 +22,7 @@ from typing import Any
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 import bars
-from methods import METHODS
+from methods import METHODS, planned
 from models import SIZES
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -84,12 +84,9 @@ def folder_of(options: argparse.Namespace, setup: Setup) -> Path:
     return options.out / f"{setup.model}-{setup.dtype}-{setup.digest}"
 
 
-def num_runs(setup: Setup) -> int:
-    """Of all methods under all conditions."""
-    methods = [METHODS[name] for name in setup.methods]
-    return setup.repeats * sum(
-        len([method for method in methods if not (method.needs_end and one.factor == 0.0)]) for one in setup.conditions
-    )
+def titled(setup: Setup) -> str:
+    """A heading."""
+    return f"{setup.model} model, {setup.dtype}"
 
 
 def describe(options: argparse.Namespace) -> str:
@@ -98,7 +95,9 @@ def describe(options: argparse.Namespace) -> str:
     for part, setup in setups(options).items():
         if part not in options.only:
             continue
-        lines += [f"{part}: {setup.model} model, {setup.dtype}, {num_runs(setup)} runs, {folder_of(options, setup)}"]
+        lines += [
+            f"{part}: {setup.model} model, {setup.dtype}, {len(planned(setup))} runs, {folder_of(options, setup)}"
+        ]
         lines += [f"  {condition.name}" for condition in setup.conditions]
         lines += [f"  methods: {', '.join(setup.methods)}"]
     if "quality" in options.only:
@@ -133,16 +132,16 @@ def shown(console: Console, total: int) -> Iterator[Shown]:
 def run_setup(options: argparse.Namespace, setup: Setup, console: Console) -> None:
     """Measure what is not yet measured."""
     from measure import Bench, measure
-    from records import read_records
+    from records import keys_of, read_records
     from shaping import choose_kind, open_link
 
     folder = folder_of(options, setup)
-    done = len(read_records(folder / "runs.jsonl"))
-    if done >= num_runs(setup):
+    missing = planned(setup) - keys_of(read_records(folder / "runs.jsonl"))
+    if not missing:
         return
     kind = choose_kind(options.link, any(condition.rtt_ms for condition in setup.conditions))
-    console.print(f"{setup.model} model, {setup.dtype}: {done} of {num_runs(setup)} runs done; link: {kind}")
-    with open_link(kind) as link, shown(console, num_runs(setup) - done) as display:
+    console.print(f"{titled(setup)}: {len(missing)} of {len(planned(setup))} runs to do; link: {kind}")
+    with open_link(kind) as link, shown(console, len(missing)) as display:
         bench = Bench(setup, link, options.bases, folder, display)
         try:
             bench.prepare()
@@ -200,7 +199,7 @@ def report(options: argparse.Namespace, console: Console) -> bool:
     runs: dict[str, list[dict[str, Any]]] = {}
     timed: list[bars.Outcome] = []
     for part, setup in setups(options).items():
-        folder, title = folder_of(options, setup), f"{setup.model} model, {setup.dtype}"
+        folder, title = folder_of(options, setup), titled(setup)
         runs[title] = read_records(folder / "runs.jsonl")
         found = bars.outcomes(read_records(folder / "facts.jsonl"), runs[title], setup.dtype)
         groups |= {title: found} if found else {}

@@ -17,9 +17,9 @@ from typing import Any, Protocol
 import redis
 from engines import Engine, environment, llm_arguments
 from hindsight import best_prefix, break_even_mbit, fit
-from methods import METHODS, PREFILL, Choice, EngineName, Method
+from methods import METHODS, PREFILL, Choice, EngineName, Method, methods_of
 from models import model_folder
-from records import Record, read_records, write_record
+from records import Record, keys_of, read_records, write_record
 from settings import FAST_MBIT, Condition, Setup
 from shaping import Link
 
@@ -286,11 +286,11 @@ def _busy(count: int) -> Iterator[None]:
 def measure(bench: Bench) -> None:
     """All that is not yet in `runs.jsonl`: in every repeat all methods after each other, beginning with another one."""
     setup, file = bench.setup, bench.folder / "runs.jsonl"
-    done = {(run["condition"], run["method"], run["repeat"]) for run in read_records(file)}
+    done = keys_of(read_records(file))
     facts: dict[str, Record] = {one["name"]: one for one in read_records(bench.folder / "facts.jsonl")}
     with file.open("a") as runs, (bench.folder / "facts.jsonl").open("a") as known:
         for condition in setup.conditions:
-            methods = [one for one in bench.methods if not (one.needs_end and condition.factor == 0.0)]
+            methods = methods_of(setup, condition)
             turns = [(repeat, turn) for repeat in range(setup.repeats) for turn in _rotated(methods, repeat)]
             missing = [turn for turn in turns if (condition.name, turn[1].name, turn[0]) not in done]
             if not missing:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from settings import Condition, Setup
+
 EngineName = Literal["chunked", "whole", "int8"]
 ENGINES: Mapping[EngineName, str] = {
     "chunked": "short steps, prefix caching, our scheduler class",
@@ -75,3 +77,19 @@ METHODS: Mapping[str, Method] = {
         Method(OURS_INT8, "int8", "the same with int8 chunks", "#15509c", False),
     )
 }
+
+
+def methods_of(setup: Setup, condition: Condition) -> list[Method]:
+    """Those that can be run under a condition."""
+    methods = [METHODS[name] for name in setup.methods]
+    return [method for method in methods if not (method.needs_end and condition.factor == 0.0)]
+
+
+def planned(setup: Setup) -> set[tuple[str, str, int]]:
+    """Condition, method and number of every run."""
+    return {
+        (condition.name, method.name, repeat)
+        for condition in setup.conditions
+        for method in methods_of(setup, condition)
+        for repeat in range(setup.repeats)
+    }

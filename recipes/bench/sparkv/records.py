@@ -18,6 +18,11 @@ def read_records(file: Path) -> list[Record]:
     return records
 
 
+def keys_of(runs: list[Record]) -> set[tuple[str, str, int]]:
+    """Condition, method and number of the runs that are there."""
+    return {(run["condition"], run["method"], run["repeat"]) for run in runs}
+
+
 def write_record(file: TextIO, record: Record) -> Record:
     """Append it, and give it back."""
     file.write(json.dumps(record) + "\n")

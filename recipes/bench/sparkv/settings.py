@@ -69,8 +69,9 @@ class Setup:
 
     @property
     def digest(self) -> str:
-        """Names the folder of its runs; how often they are repeated does not matter, so more can be added."""
-        plain = {name: value for name, value in asdict(self).items() if name not in ("repeats", "methods")}
+        """Names the folder of its runs. More conditions, methods and repeats can be added to those that are there."""
+        added = ("conditions", "methods", "repeats")
+        plain = {name: value for name, value in asdict(self).items() if name not in added}
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]
 
     @property
