@@ -498,7 +498,7 @@ def test_calibrate_finds_the_habits_of_the_server(online, run, serve, reader, tm
     assert fitted["right_with_all_gold"] == pytest.approx(1, abs=0.02)
     assert fitted["right_with_some_gold"] == pytest.approx(0, abs=0.02)
     assert (fitted["form_error"], fitted["abstains_when_wrong"]) == (0, 1)
-    # told to search three times nobody chose to stop; older hosts do not tell it a ReActAgent, which stops when it is ready
+    # told to search three times nobody chose to stop; older hosts do not tell it a ReActAgent, and it stops when ready
     assert (fitted["stops_when_ready"], fitted["stops_when_not_ready"]) in ((0.8, 0.15), (1, 0))
     assert fitted["right_query"] == 1
     assert fitted["critic_tokens"] == 1  # "70"
