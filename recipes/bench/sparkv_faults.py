@@ -75,6 +75,7 @@ def finish(host: Host, library: Library, number: int, tally: Tally) -> None:
     tally.faults += host.faults.struck
     tally.counters += host.counters
     tally.num_squeezed += host.num_squeezed
+    print(f"engine {number}: {tally.faults.total()} faults, {dict(tally.problems)}", file=sys.stderr)
     host.close()
 
 

@@ -172,6 +172,25 @@ class TestLayerwiseFails:
             assert tuple(host.answers[name].tokens) == tokens_after(host.model, LONGER, 2)
 
 
+@pytest.mark.parametrize("mode", ["two_pointer", "async_prefix", "layerwise"])
+def test_a_step_that_does_not_begin_keeps_no_promise(open_host, monkeypatch, mode):
+    host = open_host()
+    serve(host, wish(PROMPT, "compute"))
+    part = host.workers[0].worker_part
+    begin_step, seen = part.begin_step, []
+
+    def broken(meta):
+        if meta.take_overs or meta.loads:
+            seen.append(meta)
+            raise RuntimeError("a bug")
+        begin_step(meta)
+
+    monkeypatch.setattr(part, "begin_step", broken)
+    tally = serve(host, wish(PROMPT, mode))
+    assert len(seen) == 1
+    assert tally.streamed_tokens == 0
+
+
 def test_ranks_that_fail_in_different_steps_are_counted_once(open_host):
     host = open_host(2)
     serve(host, wish(PROMPT, "compute"))

@@ -151,11 +151,17 @@ class SparKVConnector(KVConnectorBase_V1):
     def bind_connector_metadata(self, connector_metadata: StepMeta) -> None:  # type: ignore[override]
         """Before each forward; `start_load_kv` may come after it."""
         super().bind_connector_metadata(connector_metadata)
-        self._begin_step(connector_metadata)
+        if not self._begin_step(connector_metadata):
+            self._lose_promises(connector_metadata)
+
+    @guarded(lambda: False)
+    def _begin_step(self, meta: StepMeta) -> bool:
+        self.worker_part.begin_step(meta)
+        return True
 
     @guarded()
-    def _begin_step(self, meta: StepMeta) -> None:
-        self.worker_part.begin_step(meta)
+    def _lose_promises(self, meta: StepMeta) -> None:
+        self.worker_part.lose_promises(meta)
 
     def start_load_kv(self, forward_context: "ForwardContext", **kwargs: Any) -> None:
         """Loads have begun in `bind_connector_metadata`."""

@@ -73,6 +73,16 @@ class WorkerPart:
             if request_id in self.racers:
                 self.racers[request_id].advance(frontier)
 
+    def lose_promises(self, meta: StepMeta) -> None:
+        """The beginning of a step went wrong: what was promised in it and is not under way is reported as failed."""
+        for take_over in meta.take_overs:
+            self._fail(take_over.request_id, "take-over", take_over.block_ids)
+        under_way = {id(loader.order) for loader in (*self.loaders.values(), *self.layer_loads)}
+        for load in meta.loads:
+            if id(load) not in under_way:
+                self._fail(load.request_id, "load", load.block_ids)
+                self._received |= set() if load.by_layer else {load.request_id}
+
     def _take_over(self, order: TakeOver) -> None:
         try:
             assert self.cache is not None  # noqa: S101
