@@ -1,4 +1,4 @@
-"""AGPO: right responses pull by how rare they are, wrong ones are pushed down harder. Meant to keep pass@k from shrinking."""
+"""AGPO: right responses pull by how rare they are, wrong ones push harder. Meant to keep pass@k from shrinking."""
 
 import warnings
 from typing import Literal
