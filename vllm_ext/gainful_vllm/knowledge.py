@@ -11,7 +11,7 @@ from gainful.sparkv.calibration import Calibration, load_calibration
 from gainful.sparkv.chunks import ChunkLayout
 from gainful.sparkv.costs import ComputeModel, PrefillSample, RouteCosts, route_costs
 from gainful.sparkv.link import LinkEstimator
-from gainful.sparkv.planner import Plan, plan
+from gainful.sparkv.planner import RACING, Plan, plan
 from gainful.sparkv.prefix_plan import PrefixPlan, plan_prefix, probing
 from gainful.sparkv.unknown import Unknown
 from gainful_vllm.guard import logger
@@ -108,7 +108,7 @@ class Knowledge:
 
     def plan_suffix(self, layout: ChunkLayout) -> Plan:
         """Two pointers: the best split, or which route does it alone."""
-        return plan(self._costs(layout), num_chunks=layout.num_chunks)
+        return plan(self._costs(layout), num_chunks=layout.num_chunks, options=RACING)
 
     def plan_prefix(self, layout: ChunkLayout, *, num_stages: int, at_least: int) -> PrefixPlan:
         """Prefix loads: how much to stream."""

@@ -17,7 +17,7 @@ from gainful.sparkv.chunks import FloatArray
 from gainful.sparkv.costs import RouteCosts
 from gainful.sparkv.unknown import Ignorance, Unknown
 
-__all__ = ["DEFAULTS", "Plan", "PlanReason", "PlannerOptions", "Prediction", "plan"]
+__all__ = ["DEFAULTS", "RACING", "Plan", "PlanReason", "PlannerOptions", "Prediction", "plan"]
 
 PlanReason = Literal["hybrid_gains", "gain_too_small", "nothing_to_stream"] | Ignorance
 """Why a plan is what it is. All but the first decline to mix the routes."""
@@ -30,9 +30,14 @@ class PlannerOptions(Options):
     """Share of the better single route's seconds. Ours."""
     min_gain_chunks: NonNegativeFloat = 2.0
     """In chunks at the meeting point, since routes meet within about one of them. Ours."""
+    min_gain_over_compute: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
+    """Instead of both, where plain prefill is the better single route: share of its seconds."""
 
 
 DEFAULTS = PlannerOptions()
+RACING = PlannerOptions(min_gain_over_compute=0.03)
+"""For two pointers, where the engine computes at its pace whatever the store does: a race against a slow link gains
+little and costs nothing, while one against slow computing costs a step that cannot be left. Ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +105,7 @@ def plan(costs: RouteCosts | Unknown, *, options: PlannerOptions = DEFAULTS, num
     single = 0 if streamed[0] < computed[total] else total
     reason: PlanReason = "nothing_to_stream" if total == 0 else "gain_too_small"
     chosen, gain = single, seconds[single] - seconds[best]
-    if 0 < best < total and gain >= _least_gain(costs, best, float(seconds[single]), options):
+    if 0 < best < total and gain >= _least_gain(costs, best, float(seconds[single]), single == total, options):
         chosen, reason = best, "hybrid_gains"
     prediction = Prediction(
         seconds=float(seconds[chosen]),
@@ -126,7 +131,11 @@ def _by_split(costs: RouteCosts) -> tuple[FloatArray, FloatArray]:
     return computed, streamed
 
 
-def _least_gain(costs: RouteCosts, split: int, single_seconds: float, options: PlannerOptions) -> float:
+def _least_gain(
+    costs: RouteCosts, split: int, single_seconds: float, over_compute: bool, options: PlannerOptions
+) -> float:
     """Seconds that a mixed plan must save; a chunk counts as the slower of its routes on either side of the split."""
+    if over_compute and options.min_gain_over_compute is not None:
+        return options.min_gain_over_compute * single_seconds
     chunk = max(float(costs.compute_s[split - 1]), float(costs.stream_s[split]))
     return max(options.min_gain_ratio * single_seconds, options.min_gain_chunks * chunk)

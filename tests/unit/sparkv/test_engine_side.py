@@ -12,7 +12,7 @@ from gainful.sparkv.coder import ChunkCoder
 from gainful.sparkv.costs import RouteCosts
 from gainful.sparkv.meter import TransferMeter
 from gainful.sparkv.patience import load_patience_s, patience_s
-from gainful.sparkv.planner import plan
+from gainful.sparkv.planner import RACING, plan
 from gainful.sparkv.prefix_plan import plan_prefix, probing
 from gainful.sparkv.rebalancer import Rebalancer
 from gainful.sparkv.staged import StagedSpan, common_span
@@ -105,6 +105,22 @@ class TestPlanPrefix:
     def test_impossible_counts_are_refused(self, wrong):
         with pytest.raises(InputError, match="plan_prefix"):
             plan_prefix(costs([1, 1], [1, 1]), **{"num_chunks": 2, **wrong})
+
+
+class TestRacing:
+    def test_a_slow_link_is_raced_where_computing_goes_on_anyway(self):
+        # 16 chunks, 1 s or 4 s each: 13 computed while 3 come in 12 s, 3 s less than 16; two chunks would be 8 s
+        slow = costs([1] * 16, [4] * 16)
+        assert (plan(slow).route, plan(slow).reason) == ("compute", "gain_too_small")
+        raced = plan(slow, options=RACING)
+        assert (raced.route, raced.split, raced.prediction.seconds) == ("hybrid", 13, 13.0)
+
+    def test_a_link_that_brings_nearly_nothing_is_not(self):
+        # one chunk of 40 s saves the last of 41: 2.4 %
+        assert plan(costs([1] * 41, [40] * 41), options=RACING).route == "compute"
+
+    def test_slow_computing_is_not_begun_for_little(self):
+        assert plan(costs([10] * 16, [1] * 16), options=RACING).route == "stream"
 
 
 class TestPatience:
