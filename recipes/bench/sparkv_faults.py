@@ -43,7 +43,7 @@ def make_host(draw: random.Random, configs: dict[int, Any], store: Store) -> Hos
     return Host(
         configs[draw.choice((1, 1, 2))],
         store,
-        draw.choice((45, 70, 200)),
+        draw.choice((34, 70, 200)),
         chunk_blocks=draw.choice((1, 1, 2, 3)),
         lookup_seconds=0.1,
         load_seconds=0.3,

@@ -172,6 +172,13 @@ class TestLayerwiseFails:
             assert tuple(host.answers[name].tokens) == tokens_after(host.model, LONGER, 2)
 
 
+@pytest.mark.parametrize("mode", ["two_pointer", "async_prefix"])
+def test_a_lookup_without_an_answer_is_said_to_be_late(open_host, mode):
+    host = open_host(lookup_seconds=0.05)
+    tally = serve(host, wish(PROMPT, mode), faults=[Fault("stall", "acquire", 0, 0.1)])
+    assert tally.outcomes == {f"{mode}: lookup late": 1}
+
+
 @pytest.mark.parametrize("mode", ["two_pointer", "async_prefix", "layerwise"])
 def test_a_step_that_does_not_begin_keeps_no_promise(open_host, monkeypatch, mode):
     host = open_host()

@@ -105,6 +105,8 @@ class TwoPointerRequest(TrackedRequest):
         super().step(meta, frontier, now)
         if not self.is_decided and not self.over and self.is_looked_up():
             self._decide(frontier, now, may_hold=False)
+        if not self.is_decided and frontier >= self.prompt_tokens:
+            self.close("lookup late")
         if self.over or not self.is_decided:
             return
         if self.order is not None:

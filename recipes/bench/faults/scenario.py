@@ -94,7 +94,7 @@ class Library:
     def pick(self) -> tuple[int, ...]:
         """One of a few, which change slowly."""
         index = self._draw.randrange(len(self._current))
-        if self._draw.random() < 0.2:
+        if self._draw.random() < 0.1:
             self._current[index] = self._new()
         return self._current[index]
 
