@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from faults.clock import Clock
-from faults.host import HEAD_SIZE, leaks
+from faults.host import HEAD_SIZE, is_loading, leaks
 from faults.scenario import DEADLINE_S, SETTLE_S, Tally, seeded
 from faults.store import STORE_KINDS, Faults, FaultyStore, draw_fault
 
@@ -86,7 +86,7 @@ class RealEngine:
 
     def _act(self, kind: str, draw: random.Random) -> bool:
         scheduler, running = self.scheduler, self.scheduler.running
-        done = bool(running) and not (kind == "prefix-cache reset" and scheduler.kv_holding_waiting)
+        done = bool(running) and not (kind == "prefix-cache reset" and is_loading(scheduler))
         if done and kind == "abort":
             self.engine.abort_request([draw.choice(running).request_id], internal=True)
         elif done and kind == "preemption":

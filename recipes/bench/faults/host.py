@@ -36,7 +36,7 @@ from gainful.sparkv.stores import Store
 from gainful_vllm import CONNECTOR, SCHEDULER, register
 from gainful_vllm.connector import SparKVConnector
 
-__all__ = ["BLOCK_TOKENS", "STEP_TOKENS", "Host", "host_config", "leaks", "write_model_folder"]
+__all__ = ["BLOCK_TOKENS", "STEP_TOKENS", "Host", "host_config", "is_loading", "leaks", "write_model_folder"]
 
 BLOCK_TOKENS = 16
 STEP_TOKENS = 64
@@ -276,8 +276,8 @@ class Host:
         scheduler.prev_step_scheduled_req_ids.discard(request.request_id)
 
     def reset_prefix_cache(self, running_too: bool) -> bool:
-        """As an operator does; vLLM itself refuses while requests wait for a load."""
-        if running_too and self.scheduler.kv_holding_waiting:
+        """As an operator does."""
+        if running_too and is_loading(self.scheduler):
             return False
         self._forced |= {request.request_id for request in self.scheduler.running if running_too}
         return bool(self.scheduler.reset_prefix_cache(reset_running_requests=running_too))
@@ -291,6 +291,11 @@ class Host:
         self.faults.release()
         for connector in (*self.workers, self.scheduler.connector):
             connector.shutdown()
+
+
+def is_loading(scheduler: Any) -> bool:
+    """Blocks wait for a load, perhaps of a request that was aborted: vLLM itself cannot reset its cache then."""
+    return bool(scheduler.kv_holding_waiting) or any(request.is_finished() for request in scheduler.requests.values())
 
 
 def leaks(scheduler: Any, workers: Sequence[Any], inner: Store, initial_free: int) -> dict[str, Any]:
