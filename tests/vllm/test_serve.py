@@ -126,4 +126,4 @@ def test_the_second_server_streams_what_the_first_one_saved(serve, prompts, expe
         assert second.metric("tokens_total", 'route="streamed"') == streamed
         assert second.metric("requests_total", 'outcome="taken over"') > 0
         assert second.metric("bytes_total", 'direction="loaded"') > 0
-        assert second.metric("fallbacks_total", "reason") == 0
+        assert second.metric("fallbacks_total", 'reason="failed"') == 0
