@@ -1,7 +1,7 @@
 # Every command a contributor needs. Each one makes the environments it uses.
 .PHONY: demo test test-core test-core-oldest test-verl test-verl-oldest test-llamaindex test-llamaindex-oldest test-llamaindex-middle test-vllm test-vllm-http test-stores store-servers lint format lab docs docs-site release-check newest bench clean env-core env-verl env-llamaindex env-vllm env-stores env-docs
 
-demo: env-verl env-llamaindex
+demo: env-verl env-llamaindex env-vllm store-servers
 	.venvs/verl/bin/python recipes/demo
 
 test: lint test-core test-stores test-llamaindex test-verl test-vllm

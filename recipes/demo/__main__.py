@@ -1,5 +1,5 @@
 """The demo: `python recipes/demo` trains a tiny model twice with real verl, has real LlamaIndex agents search under a
-budget, and writes one HTML page about both."""
+budget, serves a prompt with real vLLM whose KV cache is computed and streamed at once, and writes one HTML page."""
 
 import argparse
 import shlex
@@ -10,11 +10,16 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
+import beliefs
 import budget
+import environments
+import serving
 import training
 from report.page import write_page
 from rich.console import Console
 from training import Arm
+
+PAGE = "index.html"
 
 
 def parse() -> argparse.Namespace:
@@ -32,9 +37,9 @@ def parse() -> argparse.Namespace:
     return options
 
 
-def run_all(arms: list[Arm], searching: tuple[str, ...], console: Console) -> int:
-    """Train one after the other, then let agents search; returns the first exit status that is not 0."""
-    for title, command in (*((arm.title, arm.command) for arm in arms), ("Search agents (LlamaIndex)", searching)):
+def run_all(parts: list[tuple[str, tuple[str, ...]]], console: Console) -> int:
+    """One after the other, under their titles; returns the first exit status that is not 0."""
+    for title, command in parts:
         console.rule(title)
         status = subprocess.run(command).returncode
         if status:
@@ -46,32 +51,52 @@ def main() -> int:
     options, console = parse(), Console()
     out = options.out.resolve()
     arms = training.arms(out, steps=options.steps, seed=options.seed)
-    page, budgets = out / "index.html", out / "budget"
-    searching = budget.command(budgets)
+    searching = budget.command(out / "budget")
+    served = serving.command(out / "serving", bases=out / "bases", quick=options.quick)
     if options.dry_run:
-        for arm in arms:
-            subprocess.run([*arm.command, "--dry-run"], check=True)
-            console.print()
-        console.print(f"search       {shlex.join(searching)}", markup=False, highlight=False, soft_wrap=True)
-        console.print(f"page         {page}", markup=False, highlight=False, soft_wrap=True)
+        describe(arms, {"search": searching, "serve": served}, out, console)
         return 0
-    budget.require_environment()
+    environments.require_all()
     start = time.monotonic()
-    status = run_all(arms, searching, console)
+    trained = [(arm.title, arm.command) for arm in arms]
+    status = run_all([*trained, ("Search agents (LlamaIndex)", searching), ("Serving (vLLM)", served)], console)
     if status:
         return status
-    results = training.load(arms)
-    console.print(training.table(results))
-    console.print(budget.table(budgets))
-    write_page(page, "gainful: demo", [training.section(results), budget.section(budgets)])
-    console.print(f"{time.monotonic() - start:.0f} s in all; open {page}", highlight=False, soft_wrap=True)
+    report(arms, out, console)
+    console.print(f"{time.monotonic() - start:.0f} s in all; open {out / PAGE}", highlight=False, soft_wrap=True)
     return 0
+
+
+def describe(arms: list[Arm], others: dict[str, tuple[str, ...]], out: Path, console: Console) -> None:
+    """What a dry run prints."""
+    for arm in arms:
+        subprocess.run([*arm.command, "--dry-run"], check=True)
+        console.print()
+    for name, command in others.items():
+        console.print(f"{name:<13}{shlex.join(command)}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"{'page':<13}{out / PAGE}", markup=False, highlight=False, soft_wrap=True)
+
+
+def report(arms: list[Arm], out: Path, console: Console) -> None:
+    """Tables on the terminal, and the page, from what the parts wrote."""
+    results, served, scored = training.load(arms), serving.load(out / "serving"), beliefs.score()
+    beliefs.write(out / "beliefs.json", scored)
+    tables = (training.table(results), beliefs.table(scored), budget.table(out / "budget"), serving.table(served))
+    for table in tables:
+        console.print(table)
+    sections = [
+        training.section(results),
+        beliefs.section(scored),
+        budget.section(out / "budget"),
+        serving.section(served),
+    ]
+    write_page(out / PAGE, "gainful: demo", sections)
 
 
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except budget.MissingEnvironmentError as error:
+    except environments.MissingEnvironmentError as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
         sys.exit(130)

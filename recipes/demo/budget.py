@@ -3,35 +3,19 @@
 import json
 from pathlib import Path
 
+from environments import ROOT, python_of
 from markupsafe import Markup
 from report.page import Cell, Fragment, Section, Table, Text
 from rich.table import Table as RichTable
 
-ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "recipes/llamaindex_budget"
-PYTHON = ROOT / ".venvs/llamaindex/bin/python"
-"""LlamaIndex has an environment of its own: what it pins, verl does not accept."""
 TIMELINES = (("guarded", "The stock agent, guarded"), ("search_agent", "The budgeted search agent"))
 HEADERS = ("agent", "right", "searches, mean", "most", "output tokens, mean", "most", "runs over budget")
 
 
-class MissingEnvironmentError(RuntimeError):
-    """LlamaIndex's environment is not there."""
-
-
 def command(out: Path) -> tuple[str, ...]:
     """The program that plays all questions and writes figures and timelines to `out`."""
-    return (str(PYTHON), str(RECIPE), "--out", str(out))
-
-
-def require_environment() -> None:
-    """Called before anything is trained.
-
-    Raises:
-        MissingEnvironmentError: There is no interpreter to run `command` with.
-    """
-    if not PYTHON.exists():
-        raise MissingEnvironmentError(f"demo: expected {PYTHON}, found none; run make env-llamaindex (make demo does)")
+    return (str(python_of("llamaindex")), str(RECIPE), "--out", str(out))
 
 
 def rows(out: Path) -> list[tuple[str, ...]]:

@@ -59,6 +59,17 @@ class Range:
     color: str
 
 
+@dataclass(frozen=True)
+class Bar:
+    """A value as a bar from zero, with the lowest and highest of the runs that it stands for."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    color: str
+
+
 def line_chart(
     name: str,
     lines: Iterable[Line],
@@ -104,6 +115,21 @@ def range_chart(name: str, ranges: Sequence[Range], *, x_label: str, mark: float
         if mark is not None:
             axes.axvline(mark, color=_INK, linewidth=0.9, linestyle=":")
         axes.set(xlabel=x_label, yticks=range(len(ranges)), yticklabels=[one.name for one in ranges])
+        axes.invert_yaxis()
+        return _as_markup(figure, name)
+
+
+def bar_chart(name: str, bars: Sequence[Bar], *, x_label: str) -> Markup:
+    """Draw bars below each other, the first on top; their values stand at the names."""
+    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
+        figure, axes = pyplot.subplots(figsize=(6.2, 0.9 + 0.55 * len(bars)), layout="constrained")
+        for place, one in enumerate(bars):
+            axes.barh(place, one.value, height=0.6, color=one.color)
+            axes.plot([one.low, one.high], [place, place], color=_INK, linewidth=1.2)
+        labels = [f"{one.name}  {one.value:.2f}" for one in bars]
+        axes.set(xlabel=x_label, yticks=range(len(bars)), yticklabels=labels)
+        axes.grid(visible=False, axis="y")
+        axes.set_axisbelow(True)
         axes.invert_yaxis()
         return _as_markup(figure, name)
 

