@@ -99,6 +99,33 @@ class Engine:
         assert self.worker_part.saver.flush(20)
         assert self.llm.reset_prefix_cache()
 
+    @contextmanager
+    def unhurried(self, max_seconds=1.0):
+        """A step begins when the link has brought one chunk more: who wins a race is not left to the machine's load."""
+        schedule, landed = self.scheduler.schedule, {}
+
+        def wait_then_schedule(*args, **kwargs):
+            until = time.monotonic() + max_seconds
+            while not self._link_has_moved(landed) and time.monotonic() < until:
+                time.sleep(0.001)
+            landed.update({name: racer.race.fetched_chunks for name, racer in self.worker_part.racers.items()})
+            return schedule(*args, **kwargs)
+
+        self.scheduler.schedule = wait_then_schedule
+        try:
+            yield
+        finally:
+            del self.scheduler.schedule
+
+    def _link_has_moved(self, landed):
+        asked = all(one.lookup is None or one.lookup.done() for one in self.scheduler_part.requests.values())
+        return asked and all(
+            racer.race.state != "racing"
+            or racer.race.fetched_chunks > landed.get(name, 0)
+            or racer.race.fetched_chunks == racer.race.layout.num_chunks
+            for name, racer in self.worker_part.racers.items()
+        )
+
     def abort_all(self):
         """Every request, as if its client had gone."""
         self.llm.llm_engine.abort_request(list(self.llm.llm_engine.output_processor.request_states), internal=True)

@@ -6,6 +6,12 @@ from vllm import SamplingParams
 MODES = ("two_pointer", "async_prefix", "layerwise")
 
 
+@pytest.fixture(autouse=True)
+def unhurried(engine):
+    with engine.unhurried():
+        yield
+
+
 def stored(engine, ids):
     """Compute and save a prompt; its tokens."""
     tokens, report = engine.one(ids, mode="compute")
