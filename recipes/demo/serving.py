@@ -94,8 +94,8 @@ def section(result: Record) -> Section:
                 HEADERS,
                 tuple(tuple(map(Cell, row)) for row in rows(result)),
                 "Seconds to the first token, median of all runs; tokens of the prompt by route; runs with the tokens "
-                "of plain prefill, whose first run saved. async_prefix loads, then computes the rest; layerwise waits for "
-                "each layer in turn; two_pointer does both routes at once. The cost model, which chooses between "
+                "of plain prefill, whose first run saved. async_prefix loads, then computes the rest; layerwise waits "
+                "for each layer in turn; two_pointer does both routes at once. The cost model, which chooses between "
                 "routes, is off: each mode is shown as it is by itself.",
             ),
             Code(
