@@ -83,10 +83,11 @@ class Batch:
         self.rewards, self.mask, self.ids = (x.to(device) for x in (self.rewards, self.mask, self.ids))
 
     def carrying(self) -> torch.Tensor:
-        """The rewards of `info_gain`: outcomes last, and a gain on each turn before the last."""
+        """The rewards of `info_gain`: outcomes last, and a gain on each turn before the last that has room for one."""
         turns, rewards = find_turns(self.mask), torch.zeros_like(self.rewards)
         rewards[:, -1] = self.rewards.sum(dim=1)
-        row, start, end = (part[~turns.is_last] for part in (turns.row, turns.start, turns.end))
+        fits = ~turns.is_last & (turns.end - turns.start > 1)
+        row, start, end = (part[fits] for part in (turns.row, turns.start, turns.end))
         rewards[row, end - 1], rewards[row, start] = 0.25, -0.25
         return rewards
 

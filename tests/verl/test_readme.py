@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
-COMMANDS = re.findall(r"^(python -m \S*verl\S* (?:.*\\\n)*.*)$", README, flags=re.MULTILINE)
+COMMANDS = [
+    command.replace("\\\n", " ")
+    for command in re.findall(r"^(python -m \S*verl\S* (?:.*\\\n)*.*)$", README, flags=re.MULTILINE)
+]
 CONSOLE = re.findall(r"^```console\n\$ (.*?)\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
 
 
@@ -35,5 +38,5 @@ def test_console_prints_what_is_shown(fresh, command, expected):
 
 
 def test_there_is_something_to_run():
-    assert len(COMMANDS) == 3
+    assert len(COMMANDS) == 4
     assert len(CONSOLE) == 1
