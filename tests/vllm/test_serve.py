@@ -15,6 +15,7 @@ import pytest
 from gainful_vllm import SCHEDULER
 
 START_SECONDS = 240
+MODES = ("two_pointer", "layerwise")
 LENGTHS = [40, 97, 128, 160, 250, 384, 511, 700, 1024, 1500]
 
 
@@ -92,7 +93,7 @@ def _ready(server, process, log):
 @pytest.fixture(scope="module")
 def prompts():
     draw = random.Random(3)  # noqa: S311 (prompts, not secrets)
-    return [[draw.randrange(3, 250) for _ in range(length)] for length in LENGTHS * 3]
+    return [[draw.randrange(3, 250) for _ in range(length)] for length in LENGTHS * 20]
 
 
 @pytest.fixture(scope="module")
@@ -111,18 +112,22 @@ def test_the_second_server_streams_what_the_first_one_saved(serve, prompts, expe
         answers = [first.complete(ids) for ids in prompts]
         assert [tokens for tokens, _ in answers] == expected
         chunks = sum(len(ids) // 32 for ids in prompts)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while first.metric("chunks_total", 'fate="saved"') < chunks:
             assert time.monotonic() < deadline, first.metric("chunks_total", 'fate="saved"')
             first.complete(prompts[0][:8])  # counters travel with steps
             time.sleep(0.1)
         assert first.metric("tokens_total", 'route="streamed"') == 0
     with serve() as second:
-        answers = [second.complete(ids, use_plan=False) for ids in prompts]
+        modes = [MODES[number // len(LENGTHS) % 2] for number in range(len(prompts))]
+        answers = [second.complete(ids, use_plan=False, mode=mode) for ids, mode in zip(prompts, modes, strict=True)]
         assert [tokens for tokens, _ in answers] == expected
-        streamed = sum(report["streamed_tokens"] for _, report in answers)
-        assert streamed > 0
-        assert {report["mode"] for _, report in answers} == {"two_pointer"}
+        by_mode = {
+            mode: sum(report["streamed_tokens"] for _, report in answers if report["mode"] == mode) for mode in MODES
+        }
+        assert [report["mode"] for _, report in answers] == modes
+        assert all(by_mode.values()), by_mode
+        streamed = sum(by_mode.values())
         assert second.metric("tokens_total", 'route="streamed"') == streamed
         assert second.metric("requests_total", 'outcome="taken over"') > 0
         assert second.metric("bytes_total", 'direction="loaded"') > 0
