@@ -13,17 +13,21 @@ SCHEDULER = "gainful_vllm.scheduler.SparKVScheduler"
 
 logger = logging.getLogger("vllm.gainful")  # a child of vLLM's own, or nobody would see its lines
 
+_called: list[bool] = []
+
 
 def register() -> None:
     """What vLLM calls, perhaps twice, in each of its processes: cheap, idempotent, never raises."""
+    if _called:
+        return
+    _called.append(True)
     try:
         from vllm.distributed.kv_transfer.kv_connector.factory import KVConnectorFactory
 
         from gainful import hosts
 
         hosts.require("vllm")
-        if CONNECTOR not in KVConnectorFactory._registry:
-            KVConnectorFactory.register_connector(CONNECTOR, MODULE, CONNECTOR)
-            logger.info("gainful: kv_connector=%s can be used", CONNECTOR)
+        KVConnectorFactory.register_connector(CONNECTOR, MODULE, CONNECTOR)
+        logger.info("gainful: kv_connector=%s can be used", CONNECTOR)
     except Exception as error:  # an engine that does not use us must start all the same
         logger.warning("gainful: %s is not registered: %s; 'gainful doctor vllm' says more", CONNECTOR, error)
