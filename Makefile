@@ -4,7 +4,7 @@
 demo: env-verl env-llamaindex env-vllm store-servers
 	.venvs/verl/bin/python recipes/demo
 
-test: lint test-core test-stores test-llamaindex test-verl test-vllm
+test: lint test-core test-stores test-llamaindex test-llamaindex-middle test-llamaindex-oldest test-verl test-vllm
 
 test-core: env-core
 	.venvs/core/bin/python -m pytest tests/unit tests/property tests/contract tests/recipes
