@@ -10,22 +10,18 @@ bytecode, as an installer leaves it.
 import argparse
 import os
 import platform
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 
 import pydantic
-from rich.console import Console
-from rich.table import Table
+from micros import MICRO, Row, print_rows, timed
 
 from gainful.budget import Budget, Controller, Cost, Ledger, Observation, Passage, SearchState, Usage
 from gainful.budget.hostile import seeded
 from gainful.budget.recording import step_record
 
-MICRO = 1e6
 IMPORT = """
 import time
 wall, processor = time.perf_counter(), time.process_time()
@@ -55,18 +51,6 @@ def busy_state(controller: Controller) -> SearchState:
     assert len(state.evidence) == 50
     assert len(state.digest.searches) == 3
     return state
-
-
-def timed(call: Callable[[], object], calls: int, warm_up: int) -> list[float]:
-    """Microseconds of each call."""
-    for _ in range(warm_up):
-        call()
-    samples = []
-    for _ in range(calls):
-        start = time.perf_counter()
-        call()
-        samples.append((time.perf_counter() - start) * MICRO)
-    return samples
 
 
 def record_call(controller: Controller, state: SearchState) -> Callable[[], object]:
@@ -119,23 +103,14 @@ def main() -> int:
     state = busy_state(controller)
     wall, processor = import_micros(arguments.imports)
     many = (arguments.calls, arguments.warm_up)
-    rows = [
+    rows: list[Row] = [
         ("decide, 50 passages", 200.0, timed(lambda: controller.decide(state, 2.0), *many)),
         ("trace record", 100.0, timed(record_call(controller, state), *many)),
         ("reserve and settle", None, timed(ledger_call(), *many)),
         ("import gainful.budget", 0.3 * MICRO, wall),
         ("  its processor time", None, processor),
     ]
-    table = Table("", "median us", "p99 us", "limit us", "calls")
-    failed = False
-    for name, limit, samples in rows:
-        median, p99 = statistics.median(samples), sorted(samples)[int(0.99 * len(samples))]
-        failed |= limit is not None and median > limit
-        table.add_row(name, f"{median:,.0f}", f"{p99:,.0f}", f"{limit:,.0f}" if limit else "-", str(len(samples)))
-    console = Console(width=120)
-    console.print(table)
-    console.print(f"Python {platform.python_version()}, pydantic {pydantic.VERSION}", highlight=False)
-    return 1 if failed else 0
+    return print_rows(rows, f"Python {platform.python_version()}, pydantic {pydantic.VERSION}")
 
 
 if __name__ == "__main__":

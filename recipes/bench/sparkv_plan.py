@@ -16,8 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
+from micros import MICRO, Row, print_rows, timed
 
 from gainful.sparkv import (
     ChunkLayout,
@@ -32,7 +31,6 @@ from gainful.sparkv import (
     route_costs,
 )
 
-MICRO = 1e6
 LAYOUT = ChunkLayout(num_chunks=512, chunk_tokens=128, chunk_bytes=128 * 32768)
 MODEL = ComputeModel(step_seconds=1e-3, token_seconds=8e-4, pair_seconds=2.6e-8, num_samples=64, relative_error=0.01)
 LINK = LinkEstimate(bytes_per_second=8e7, low_bytes_per_second=4e7, round_trip_s=0.05, num_samples=64)
@@ -46,18 +44,6 @@ print(time.process_time() - start)
 HAS_US = "import gainful"
 HAS_ALL = "import gainful.sparkv, numpy, pydantic"
 USES = "from gainful.sparkv import plan, Rebalancer, race_report"
-
-
-def timed(call: Callable[[], object], calls: int, warm_up: int) -> list[float]:
-    """Microseconds of each call."""
-    for _ in range(warm_up):
-        call()
-    samples = []
-    for _ in range(calls):
-        start = time.perf_counter()
-        call()
-        samples.append((time.perf_counter() - start) * MICRO)
-    return samples
 
 
 def costs() -> RouteCosts:
@@ -129,7 +115,7 @@ def main() -> int:
     arguments = parser.parse_args()
     ready = costs()
     many = (arguments.calls, arguments.warm_up)
-    rows: list[tuple[str, float | None, list[float]]] = [
+    rows: list[Row] = [
         ("plan, 512 chunks", 200.0, timed(lambda: plan(ready), *many)),
         ("costs and plan, 512 chunks", 200.0, timed(lambda: plan(costs()), *many)),
         *((f"event: {kind}", 5.0, samples) for kind, samples in event_micros(arguments.races).items()),
@@ -139,16 +125,7 @@ def main() -> int:
         ("import numpy, pydantic", None, import_micros(arguments.imports, "import numpy, pydantic")),
         ("planner, rebalancer after all", 100_000.0, import_micros(arguments.imports, USES, HAS_ALL)),
     ]
-    table = Table("", "median us", "p99 us", "limit us", "calls")
-    failed = False
-    for name, limit, samples in rows:
-        median, p99 = statistics.median(samples), sorted(samples)[int(0.99 * len(samples))]
-        failed |= limit is not None and median > limit
-        table.add_row(name, f"{median:,.1f}", f"{p99:,.1f}", f"{limit:,.0f}" if limit else "-", str(len(samples)))
-    console = Console(width=120)
-    console.print(table)
-    console.print(f"Python {platform.python_version()}, numpy {np.__version__}", highlight=False)
-    return 1 if failed else 0
+    return print_rows(rows, f"Python {platform.python_version()}, numpy {np.__version__}", digits=1)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ def summarise(run: Run, seconds: float) -> dict[str, Any]:
         "validations": validations,
         "rewards": [round(record["data"][REWARD_KEY], 4) for record in metrics],
         "step_seconds": [round(record["data"][SECONDS_KEY], 3) for record in metrics],
-        "sampler_actor_gap_max": max(record["data"].get("training/rollout_probs_diff_max", 0.0) for record in metrics),
+        "sampler_actor_gap_max": max(record["data"]["training/rollout_probs_diff_max"] for record in metrics),
         "gains": gains(run.folder / "gains"),
         "command": run.command(),
     }
@@ -44,7 +44,7 @@ def gains(folder: Path) -> dict[str, float]:
     """Sums of what the loop counted, and means over updates of what the estimator saw; empty without probes."""
     loop = [line for file in sorted(folder.glob("loop-*.jsonl")) for line in read_jsonl(file)]
     estimator = [line for file in sorted(folder.glob("estimator-*.jsonl")) for line in read_jsonl(file)]
-    found = {name: sum(line.get(f"infogain/{name}", 0) for line in loop) for name in (*_SUMMED, "judge_forwards")}
+    found = {name: sum(line[f"infogain/{name}"] for line in loop) for name in (*_SUMMED, "judge_forwards")}
     found["missing"] = sum(v for line in loop for k, v in line.items() if k.startswith("infogain/missing_"))
     if not found["rows"]:
         return {}
