@@ -108,7 +108,10 @@ class Budget(Options):
         """
         if name not in BUDGET_LEVELS:
             known = ", ".join(BUDGET_LEVELS)
-            raise ConfigError(f"budget: unknown level {name!r}{did_you_mean(name, BUDGET_LEVELS)}; known: {known}")
+            raise ConfigError(
+                f"budget: unknown level {name!r}{did_you_mean(name, BUDGET_LEVELS)}; known: {known}, "
+                f"or tool calls / output tokens such as '2/300'"
+            )
         calls, tokens = BUDGET_LEVELS[name]
         return cls(tool_calls=calls, output_tokens=tokens)
 

@@ -186,7 +186,7 @@ def run_page(options: argparse.Namespace, console: Console) -> int:
     from page import write
 
     file = options.out / "budget.html"
-    write(json.loads(options.result.read_text(encoding="utf-8")), file)
+    write(_result(options.result), file)
     console.print(f"wrote {file}")
     return 0
 
@@ -194,9 +194,22 @@ def run_page(options: argparse.Namespace, console: Console) -> int:
 def run_cost(options: argparse.Namespace, console: Console) -> int:
     from cost import Prices, cost_table
 
-    result = json.loads(options.result.read_text(encoding="utf-8"))
-    console.print(cost_table(result, Prices(*options.prices)), highlight=False, soft_wrap=True)
+    table = cost_table(_result(options.result), Prices(*options.prices))
+    console.print(table, highlight=False, soft_wrap=True)
     return 0
+
+
+def _result(file: Path) -> Any:
+    """What `simulate` wrote."""
+    try:
+        result = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file}: expected a result.json of simulate, found: {error}") from error
+    if not isinstance(result, dict) or "cells" not in result:
+        raise DataError(
+            f"{file}: expected a result.json of simulate, found JSON without cells; simulate says where it is"
+        )
+    return result
 
 
 def _plan(options: argparse.Namespace) -> Any:
