@@ -22,6 +22,7 @@ from gainful.budget.actions import (
     Propose,
     Search,
 )
+from gainful.budget.allowance import Allowance
 from gainful.budget.config import ControllerConfig
 from gainful.budget.controller import Controller
 from gainful.budget.costs import CostEstimate, CostModel, PricedCost, RunningMedianCost
@@ -49,6 +50,7 @@ from gainful.budget.value import (
 __all__ = [
     "ANSWER",
     "Action",
+    "Allowance",
     "Answer",
     "AxisUse",
     "Budget",

@@ -31,6 +31,7 @@ ANSWER = "answer"
 """The one purpose that may draw on the answer reserve."""
 
 _ABSURD = MICRO**3  # no report is that large, and JSON readers lose digits beyond
+_MAX_DIGITS = 18  # Python refuses to read numbers of thousands
 _COUNTS = ("output_tokens", "input_tokens", "cached_input_tokens", "tool_calls", "llm_calls")
 
 UsageSource = Literal["reported", "estimated", "full_reservation"]
@@ -95,8 +96,8 @@ class Budget(Options):
         calls, slash, tokens = str(value).partition("/")
         if not slash:
             return cls.level(str(value))
-        if not (calls.strip().isdecimal() and tokens.strip().isdecimal()):
-            raise ConfigError(f"budget: expected tool calls / output tokens such as '2/300', got {value!r}")
+        if not all(part.strip().isdecimal() and len(part) <= _MAX_DIGITS for part in (calls, tokens)):
+            raise ConfigError(f"budget: expected tool calls / output tokens such as '2/300', got {value!r:.80}")
         return cls(tool_calls=int(calls), output_tokens=int(tokens))
 
     @classmethod
