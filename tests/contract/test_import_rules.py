@@ -16,7 +16,7 @@ NEEDS_TORCH = (
     "advantage",
     "policy_loss",
     "testing/advantage.py",
-    "sparkv/codec.py",
+    "sparkv/codec",
     "sparkv/coder.py",
     "testing/__init__.py",
     "doctor/probes.py",  # in a function, where torch is there
