@@ -30,6 +30,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--quick", action="store_true", help="four steps a run: shows that it works, not that it learns"
     )
+    parser.add_argument("--page-only", action="store_true", help="write the page again from what is in --out, and end")
     parser.add_argument("--dry-run", action="store_true", help="say what would be run and written, and end")
     options = parser.parse_args()
     if options.quick:
@@ -50,6 +51,9 @@ def run_all(parts: list[tuple[str, tuple[str, ...]]], console: Console) -> int:
 def main() -> int:
     options, console = parse(), Console()
     out = options.out.resolve()
+    if options.page_only:
+        report(training.arms(out, **training.settings(out)), out, console)
+        return 0
     arms = training.arms(out, steps=options.steps, seed=options.seed)
     searching = budget.command(out / "budget")
     served = serving.command(out / "serving", bases=out / "bases", quick=options.quick)
@@ -98,5 +102,7 @@ if __name__ == "__main__":
         sys.exit(main())
     except environments.MissingEnvironmentError as error:
         sys.exit(str(error))
+    except FileNotFoundError as error:
+        sys.exit(f"demo: expected {error.filename}, found none; a whole run of the demo writes it")
     except KeyboardInterrupt:
         sys.exit(130)

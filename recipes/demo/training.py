@@ -95,6 +95,12 @@ def arms(out: Path, *, steps: int, seed: int) -> list[Arm]:
     ]
 
 
+def settings(out: Path) -> dict[str, int]:
+    """Steps and seed of the runs that are in `out`, as `arms` takes them."""
+    summary = json.loads((out / "agpo" / "summary.json").read_text())
+    return {"steps": summary["num_steps"], "seed": summary["seed"]}
+
+
 def load(runs: list[Arm]) -> list[Result]:
     """Read the summaries that the runs wrote."""
     return [Result(arm, json.loads((arm.out / "summary.json").read_text())) for arm in runs]

@@ -16,7 +16,7 @@ _INK = "#010203"
 _CELL = "#2f80e0"
 _STYLE = {
     "svg.fonttype": "none",
-    "font.size": 11,
+    "font.size": 12,
     "text.color": _INK,
     "axes.edgecolor": _INK,
     "axes.labelcolor": _INK,

@@ -30,7 +30,8 @@ padding:1.5rem}
 .gainful-gains .gold{height:.45rem;margin-top:2px}.gainful-gains .gold div{background:var(--ink)}
 .gainful-gains .key{display:inline-block;margin-right:1rem;overflow-wrap:anywhere}
 .gainful-gains i{display:inline-block;width:.7rem;height:.7rem;border-radius:2px;margin-right:.35rem}
-.gainful-gains .gain{display:grid;grid-template-columns:9rem 1fr;gap:.75rem;align-items:center;font-weight:600}
+.gainful-gains .gain{font-weight:600}
+.gainful-gains div.gain{display:grid;grid-template-columns:9rem 1fr;gap:.75rem;align-items:center}
 .gainful-gains svg{width:100%;height:.9rem}.gainful-gains .up{fill:var(--up)}.gainful-gains .down{fill:var(--down)}
 .gainful-gains .axis{stroke:var(--dim)}.gainful-gains summary{cursor:pointer;color:var(--dim)}
 """
@@ -80,7 +81,7 @@ def _documents(documents: Sequence[str]) -> str:
     if not documents:
         return ""
     shown = "".join(f"<p>{_text(text, 600)}</p>" for text in documents[:_SHOWN_DOCUMENTS])
-    return f"<details><summary>{len(documents)} document(s)</summary>{shown}</details>"
+    return f"<details><summary>documents: {len(documents)}</summary>{shown}</details>"
 
 
 def _gain(scored: Scored, turn: int) -> str:
