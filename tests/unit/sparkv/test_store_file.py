@@ -191,7 +191,7 @@ def test_a_lock_that_is_held_ends_in_a_timeout(tmp_path):
     one, two = FileStore(tmp_path), FileStore(tmp_path)
     from gainful.sparkv.stores import Deadline
 
-    with one._locked(Deadline.after(5.0)):
+    with one._folder.lock.held(Deadline.after(5.0)):
         for store in (one, two):  # another thread's, another process's
             with pytest.raises(StoreTimeoutError, match="within 0.05 s"):
                 store.put(key(0), [b"data"], max_seconds=0.05)
