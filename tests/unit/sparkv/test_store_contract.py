@@ -137,6 +137,37 @@ def test_urls_are_shown_without_what_may_be_secret():
     assert redacted("s3://bucket/prefix") == "s3://bucket/prefix"
 
 
+@pytest.fixture
+def opened(monkeypatch):
+    """URLs that the factory of acme:// is given."""
+    urls = []
+
+    class AcmePlugin:
+        @hookimpl
+        def register_stores(self, register):
+            register("acme", lambda url, options: urls.append(url) or MemoryStore(url))
+
+    found = build_catalog([AcmePlugin()])
+    monkeypatch.setattr("gainful.catalog.catalog", lambda: found)
+    return urls
+
+
+def test_user_and_password_may_come_from_the_environment(monkeypatch, opened):
+    monkeypatch.setenv("KV_USER", "kv")
+    monkeypatch.setenv("KV_PASSWORD", "p@ss/${HOME}")
+    open_store("acme://${KV_USER}:${KV_PASSWORD}@h:1/0?a=${KV_USER}")
+    open_store("acme://:a$b{c}@h")
+    open_store("acme://")
+    assert opened == ["acme://kv:p%40ss%2F%24%7BHOME%7D@h:1/0?a=${KV_USER}", "acme://:a$b{c}@h", "acme://"]
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_a_variable_that_is_not_set_is_named_and_the_rest_of_the_user_part_is_not(monkeypatch, opened, value):
+    monkeypatch.delenv("KV_PASSWORD", raising=False) if value is None else monkeypatch.setenv("KV_PASSWORD", value)
+    with pytest.raises(ConfigError, match=r"^acme://\*\*\*@h: environment variable KV_PASSWORD is empty or not set"):
+        open_store("acme://hunter2:${KV_PASSWORD}@h")
+
+
 def test_memory_stores_of_one_name_share_entries_and_others_do_not():
     one, two, other = MemoryStore("a"), MemoryStore("a"), MemoryStore("")
     key = "ab" * 32

@@ -1,8 +1,10 @@
 """Store URLs: `scheme://where`. What they may carry as secrets is never shown."""
 
+import os
+import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from gainful.config import Options, from_mapping
 from gainful.errors import ConfigError
@@ -10,16 +12,20 @@ from gainful.sparkv.stores.base import Store
 
 __all__ = ["open_file", "open_memory", "open_object_store", "open_redis", "open_store", "redacted", "split_url"]
 
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+
 
 def open_store(url: str, options: Mapping[str, Any] | Options | None = None) -> Store:
     """The store behind a URL; schemes come from the catalogue, third parties' among them.
 
     Args:
-        url: `file:///var/cache/kv`, `memory://`, `rediss://cache:6380/0`, `s3://bucket/prefix`.
+        url: `file:///var/cache/kv`, `memory://`, `rediss://cache:6380/0`, `s3://bucket/prefix`. In user and password
+            `${NAME}` stands for an environment variable, since command lines are seen by everybody on a machine:
+            `rediss://kv:${KV_PASSWORD}@cache:6380/0`.
         options: The option set of the scheme, or a mapping.
 
     Raises:
-        ConfigError: The URL or an option is wrong; a password in the URL is not repeated.
+        ConfigError: The URL or an option is wrong, or a variable is not set; a password in the URL is not repeated.
         UnknownNameError: No plug-in offers the scheme.
         MissingExtraError: The client is not installed.
         StoreError: The folder cannot be used. Servers are first talked to when they are needed.
@@ -29,8 +35,22 @@ def open_store(url: str, options: Mapping[str, Any] | Options | None = None) -> 
     parts = split_url(url)
     spec = catalog().store(parts.scheme)
     config = spec.config_cls or Options
-    store: Store = spec.factory(url, from_mapping(config, options, where="store options", owner=redacted(url)))
+    store: Store = spec.factory(_filled(url), from_mapping(config, options, where="store options", owner=redacted(url)))
     return store
+
+
+def _filled(url: str) -> str:
+    """The URL with the values of its variables, %-escaped as passwords in URLs are."""
+
+    def value(match: re.Match[str]) -> str:
+        if not os.environ.get(match[1]):
+            raise ConfigError(f"{redacted(url)}: environment variable {match[1]} is empty or not set; export it")
+        return quote(os.environ[match[1]], safe="")
+
+    parts = split_url(url)
+    user, _, host = parts.netloc.rpartition("@")
+    filled = _VARIABLE.sub(value, user)
+    return url if filled == user else parts._replace(netloc=f"{filled}@{host}").geturl()
 
 
 def split_url(url: str) -> SplitResult:
