@@ -8,7 +8,11 @@ from typing import Any, Literal
 
 from gainful.errors import InputError, StoreError
 
-__all__ = ["Lease", "Miss"]
+__all__ = ["Buffer", "ByteRange", "Lease", "Miss"]
+
+Buffer = bytes | bytearray | memoryview
+ByteRange = tuple[int, int]
+"""Begin and end of a part of an entry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,14 @@ class Lease:
         if key not in self._sizes:
             raise InputError(f"the lease of {len(self)} entries does not hold {key!r:.80}")
         return self._sizes[key]
+
+    def checked_range(self, key: str, byte_range: ByteRange | None) -> ByteRange:
+        """The whole entry if nothing is given; `InputError` if the range is not within it."""
+        size = self.size_of(key)
+        begin, end = byte_range or (0, size)
+        if not 0 <= begin <= end <= size:
+            raise InputError(f"bytes {begin}..{end} are not within entry {key} of {size} bytes")
+        return begin, end
 
     def release(self) -> None:
         """Let go of everything; the second time nothing happens."""

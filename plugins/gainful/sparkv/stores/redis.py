@@ -17,7 +17,7 @@ from pydantic import Field, PositiveInt, SecretStr
 
 from gainful.config import Options
 from gainful.errors import ConfigError, MissingExtraError, StoreError, StoreFullError, StoreTimeoutError
-from gainful.sparkv.stores.base import Buffer, ByteRange, Found, Store, StoreStat, checked_range
+from gainful.sparkv.stores.base import Buffer, ByteRange, Found, Store, StoreStat
 from gainful.sparkv.stores.deadline import Deadline
 from gainful.sparkv.stores.deadline_socket import with_deadline_socket
 from gainful.sparkv.stores.lease import Lease, Miss
@@ -103,7 +103,7 @@ class RedisStore(Store):
         with self._connection(deadline) as connection:
             for key, part in requests:
                 with lease.using(key):
-                    begin, end = checked_range(lease, key, part)
+                    begin, end = lease.checked_range(key, part)
                 connection.send_packed_command(connection.pack_command(*self._getrange(key, begin, end)))
                 flying.append((key, end - begin))
                 while sum(size for _, size in flying) >= in_flight_bytes or len(flying) >= PIPELINED:
