@@ -33,7 +33,9 @@ from gainful.sparkv import (
 
 LAYOUT = ChunkLayout(num_chunks=512, chunk_tokens=128, chunk_bytes=128 * 32768)
 MODEL = ComputeModel(step_seconds=1e-3, token_seconds=8e-4, pair_seconds=2.6e-8, num_samples=64, relative_error=0.01)
-LINK = LinkEstimate(bytes_per_second=8e7, low_bytes_per_second=4e7, round_trip_s=0.05, num_samples=64)
+LINK = LinkEstimate(
+    bytes_per_second=8e7, low_bytes_per_second=4e7, high_bytes_per_second=1e8, round_trip_s=0.05, num_samples=64
+)
 IMPORT = """
 import time
 {before}

@@ -133,7 +133,7 @@ def test_chunks_that_never_arrive_are_computed(costs, data):
 def test_models_give_costs_for_which_the_bound_is_tight(count, alpha, beta, rate, round_trip, first_block):
     layout = ChunkLayout(count, 128, 1 << 20, first_token=128 * first_block)
     model = ComputeModel(step_seconds=1e-3, token_seconds=alpha, pair_seconds=beta, num_samples=8, relative_error=0.0)
-    costs = route_costs(layout, model, LinkEstimate(rate, rate, round_trip, 8))
+    costs = route_costs(layout, model, LinkEstimate(rate, rate, rate, round_trip, 8))
     found = plan(costs, options=EAGER).prediction
     chunk = max(costs.compute_s.max(), costs.stream_s.max())
     assert 1.0 - ROUNDING <= found.over_bound <= 1.0 + chunk / found.bound_seconds + ROUNDING

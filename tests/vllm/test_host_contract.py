@@ -56,6 +56,9 @@ def test_the_scheduler_has_what_our_subclass_uses():
     assert "self.prev_step_scheduled_req_ids" in source
     assert "self.running" in source
     assert "self.connector = " in source
+    assert "self.max_num_scheduled_tokens = " in source
+    assert "token_budget = self.max_num_scheduled_tokens" in inspect.getsource(Scheduler.schedule)
+    assert names(Scheduler.get_request_counts) == []
 
 
 def test_block_ids_of_scheduled_requests_are_offered_and_blocks_can_be_evicted():

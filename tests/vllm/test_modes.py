@@ -3,6 +3,8 @@
 import pytest
 from vllm import SamplingParams
 
+from gainful_vllm.two_pointer import TwoPointerRequest
+
 MODES = ("two_pointer", "async_prefix", "layerwise")
 
 
@@ -18,6 +20,25 @@ def stored(engine, ids):
     assert report["computed_tokens"] == len(ids) - report["local_tokens"]
     engine.forget()
     return tokens
+
+
+@pytest.fixture
+def steps(engine, monkeypatch):
+    """Tokens of each request in each step, of races that are told to cut steps to 32 tokens and to meet at 480."""
+    seen = []
+    part, has_met = engine.scheduler_part, TwoPointerRequest.has_met
+    plan_step = part.plan_step
+
+    def watched(meta, output):
+        if output.num_scheduled_tokens:
+            seen.append(list(output.num_scheduled_tokens.values()))
+        plan_step(meta, output)
+
+    monkeypatch.setattr(part, "plan_step", watched)
+    monkeypatch.setattr(part.knowledge, "trimmed_step", lambda *args: 32)
+    monkeypatch.setattr(part.knowledge, "is_worth_a_try", lambda layout: True)
+    monkeypatch.setattr(TwoPointerRequest, "has_met", lambda self, num: num >= 480 and has_met(self, num))
+    return seen
 
 
 class TestSecondPass:
@@ -45,6 +66,26 @@ class TestSecondPass:
         assert report["met_at_token"] > 0
         assert report["met_at_token"] + report["streamed_tokens"] == 1984  # 62 blocks: the last token is computed
         assert report["computed_tokens"] == 2000 - report["streamed_tokens"]
+        engine.forget()
+
+    def test_steps_are_cut_short_where_both_routes_will_meet(self, engine, prompt, steps):
+        ids = prompt(700)
+        expected = stored(engine, ids)
+        steps.clear()
+        tokens, report = engine.one(ids, mode="two_pointer")
+        assert tokens == expected
+        # the first step begins the race; MAX_TRIMS cut ones; whole ones up to where `has_met` is patched to say so
+        assert steps[:6] == [[128], [32], [32], [32], [128], [128]]
+        assert (report["met_at_token"], report["streamed_tokens"]) == (480, 192)
+        engine.forget()
+
+    def test_nobody_else_pays_for_a_race_with_short_steps(self, engine, prompt, steps):
+        first, second = prompt(700), prompt(700)
+        expected = [stored(engine, ids) for ids in (first, second)]
+        steps.clear()
+        tokens, _ = engine.generate([first, second], mode="two_pointer")
+        assert tokens == expected
+        assert [sum(step) for step in steps[:4]] == [128] * 4
         engine.forget()
 
     @pytest.mark.parametrize("mode", MODES)
@@ -85,7 +126,7 @@ class TestSecondPass:
 
     def test_zeros_instead_of_what_was_saved_change_the_tokens(self, engine, prompt, monkeypatch):
         """The control: equal tokens mean something only if wrong blocks show."""
-        ids = prompt(1500)
+        ids = prompt(1473)  # 46 blocks and one token: nothing of the front is computed
         expected = stored(engine, ids)
         decode = engine.worker_part.transfers.decode
         monkeypatch.setattr(engine.worker_part.transfers, "decode", lambda *args: decode(*args).zero_())

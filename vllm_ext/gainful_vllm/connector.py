@@ -100,6 +100,11 @@ class SparKVConnector(KVConnectorBase_V1):
     def _has_met(self, request: "Request") -> bool:
         return self.scheduler_part.has_met(request)
 
+    @guarded()
+    def step_limit(self, request: "Request") -> int | None:
+        """Most tokens of the next step, for the only request there is: by `SparKVScheduler` alone."""
+        return self.scheduler_part.step_limit(request)
+
     def update_state_after_alloc(self, request: "Request", blocks: "KVCacheBlocks", num_external_tokens: int) -> None:
         """After blocks were allocated; from here on what was promised must be filled, or reported as failed."""
         if not self._allocated(request, blocks, num_external_tokens) and num_external_tokens:

@@ -9,10 +9,11 @@ import numpy as np
 from gainful.errors import InputError
 from gainful.sparkv.calibration import Calibration, load_calibration
 from gainful.sparkv.chunks import ChunkLayout
-from gainful.sparkv.costs import ComputeModel, PrefillSample, RouteCosts, route_costs
+from gainful.sparkv.costs import Bandwidth, ComputeModel, PrefillSample, RouteCosts, route_costs
 from gainful.sparkv.link import LinkEstimator
 from gainful.sparkv.planner import RACING, Plan, plan
 from gainful.sparkv.prefix_plan import PrefixPlan, plan_prefix, probing
+from gainful.sparkv.trim import trimmed_step
 from gainful.sparkv.unknown import Unknown
 from gainful_vllm.guard import logger
 
@@ -110,15 +111,39 @@ class Knowledge:
         """Two pointers: the best split, or which route does it alone."""
         return plan(self._costs(layout), num_chunks=layout.num_chunks, options=RACING)
 
+    def is_worth_a_try(self, layout: ChunkLayout) -> bool:
+        """Whether a race would gain if the link gave again what it gave lately at its best, or gives who knows what.
+
+        A race costs an engine that computes anyway next to nothing; one that is never run measures nothing either, and
+        a link that was slow once would be left for good.
+        """
+        return self.is_stale or plan(self._costs(layout, "high"), options=RACING).route != "compute"
+
+    def trimmed_step(self, computed_tokens: int, staged_token: int, chunk_bytes: int) -> int | None:
+        """Tokens of a racing request's next step, if it should be shorter than the engine's steps are."""
+        engine, compute, rate = self._engine, self.compute, self.bytes_per_second
+        if isinstance(compute, Unknown) or not rate:
+            return None
+        return trimmed_step(
+            compute,
+            computed_tokens,
+            staged_token,
+            chunk_tokens=engine.chunk_tokens,
+            chunk_stream_s=chunk_bytes / rate,
+            block_tokens=engine.block_tokens,
+            step_tokens=engine.step_tokens,
+        )
+
     def plan_prefix(self, layout: ChunkLayout, *, num_stages: int, at_least: int) -> PrefixPlan:
         """Prefix loads: how much to stream."""
         found = plan_prefix(self._costs(layout), num_chunks=layout.num_chunks, num_stages=num_stages, at_least=at_least)
         return probing(found) if self.is_stale and not at_least else found
 
-    def _costs(self, layout: ChunkLayout) -> RouteCosts | Unknown:
+    def _costs(self, layout: ChunkLayout, bandwidth: Bandwidth = "expected") -> RouteCosts | Unknown:
         with self._lock:
             compute, link = self._calibration.fitted, self._link.estimate()
-        return route_costs(layout, compute, link, step_tokens=max(self._engine.step_tokens, layout.chunk_tokens))
+        step_tokens = max(self._engine.step_tokens, layout.chunk_tokens)
+        return route_costs(layout, compute, link, step_tokens=step_tokens, bandwidth=bandwidth)
 
 
 def chunk_layout(engine: "Engine", first_chunk: int, sizes: tuple[int, ...]) -> ChunkLayout:

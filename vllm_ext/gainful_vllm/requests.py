@@ -105,6 +105,10 @@ class TrackedRequest:
         """Whether a running prefill should be asked about once more."""
         return False
 
+    def step_limit(self, num_computed: int) -> int | None:
+        """Tokens of the next step, if it should be shorter than usual."""
+        return None
+
     def step(self, meta: StepMeta, frontier: int, now: float) -> None:
         """What the workers should do in this step, after which `frontier` tokens are computed."""
         self.frontier = frontier

@@ -108,6 +108,11 @@ class SchedulerPart:
         tracked = self.requests.get(request.request_id)
         return tracked is not None and not request.num_output_tokens and tracked.has_met(request.num_computed_tokens)
 
+    def step_limit(self, request: "Request") -> int | None:
+        """Asked by the scheduler class for the only request there is."""
+        tracked = self.requests.get(request.request_id)
+        return tracked.step_limit(request.num_computed_tokens) if tracked and not request.num_output_tokens else None
+
     def allocated(self, request: "Request", block_ids: list[int], num_external: int) -> None:
         """After blocks were allocated."""
         self.requests[request.request_id].allocated(block_ids, num_external, self._meta)

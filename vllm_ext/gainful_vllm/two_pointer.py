@@ -13,6 +13,8 @@ __all__ = ["TwoPointerRequest"]
 
 MAX_REQUEUES = 2
 """A request that went back to the queue so often in vain is computed. Ours."""
+MAX_TRIMS = 3
+"""Steps of a request that are cut short; a stream that keeps failing its forecast is not waited for. Ours."""
 
 
 class TwoPointerRequest(TrackedRequest):
@@ -25,10 +27,11 @@ class TwoPointerRequest(TrackedRequest):
         self.is_decided = self.is_held = False
         self.first_token = self.end_token = 0
         self.decided_s = self.step_s = 0.0
+        self.chunk_bytes = 0
         self.plan: Plan | None = None
         self.span: StagedSpan | None = None
         self.order: Race | None = None
-        self.num_requeues = 0
+        self.num_requeues = self.num_trims = 0
 
     def matched(self, local_tokens: int, now: float) -> Answer:
         """Nothing until both routes have met; `ask later` while nothing should be computed."""
@@ -63,18 +66,19 @@ class TwoPointerRequest(TrackedRequest):
             self.close("not_stored" if end <= first else "too_short")
             return
         sizes = stored.sizes[first - stored.start_chunk : end - stored.start_chunk]
-        plan = self.knowledge.plan_suffix(chunk_layout(engine, first, sizes))
+        layout = chunk_layout(engine, first, sizes)
+        plan = self.knowledge.plan_suffix(layout)
         if isinstance(plan.prediction, Prediction):
             self.predicted_seconds, self.bound_seconds = plan.prediction.hybrid_seconds, plan.prediction.bound_seconds
-            if self.uses_plan and plan.route == "compute" and not self.knowledge.is_stale:
+            if self.uses_plan and plan.route == "compute" and not self.knowledge.is_worth_a_try(layout):
                 self.close(f"plan: {plan.reason}")
                 return
         self.is_held = may_hold and self.uses_plan and plan.route == "stream"
         self.plan, self.decided_s, self.first_token = plan, now, first * engine.chunk_tokens
         self.step_s = self.knowledge.step_seconds(min(engine.step_tokens, self.prompt_tokens), computed_tokens)
         seconds = min(engine.options.load_seconds, self.params.max_seconds or engine.options.load_seconds)
-        self.end_token = end * engine.chunk_tokens
-        self.order = Race(self.request_id, self.block_hashes, first, end, max(sizes), seconds)
+        self.end_token, self.chunk_bytes = end * engine.chunk_tokens, max(sizes)
+        self.order = Race(self.request_id, self.block_hashes, first, end, self.chunk_bytes, seconds)
 
     def _part_at(self, num_computed: int) -> tuple[int, int] | None:
         if self.over or self.span is None:
@@ -89,6 +93,15 @@ class TwoPointerRequest(TrackedRequest):
         if self.num_requeues > MAX_REQUEUES:
             self.close("requeued in vain")
         return not self.over
+
+    def step_limit(self, num_computed: int) -> int | None:
+        """Asked by the scheduler class if nobody else shares the step; it should end where both routes will meet."""
+        span = self.span
+        if self.over or span is None or not self.uses_plan or self.num_trims >= MAX_TRIMS:
+            return None
+        limit = self.knowledge.trimmed_step(num_computed, span.start_token, self.chunk_bytes)
+        self.num_trims += limit is not None and limit < self.engine.step_tokens
+        return limit
 
     def allocated(self, block_ids: list[int], num_external: int, meta: StepMeta) -> None:
         """Order the copy: the blocks are filled before this step's forward."""

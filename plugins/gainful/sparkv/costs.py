@@ -11,6 +11,7 @@ utilisation) because its chunks are single layers and heads; ours are not.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
@@ -22,7 +23,9 @@ from gainful.sparkv.link import LinkEstimate
 from gainful.sparkv.nnls import nnls
 from gainful.sparkv.unknown import Unknown
 
-__all__ = ["MIN_SAMPLES", "ComputeModel", "PrefillSample", "RouteCosts", "fit_compute", "route_costs"]
+__all__ = ["MIN_SAMPLES", "Bandwidth", "ComputeModel", "PrefillSample", "RouteCosts", "fit_compute", "route_costs"]
+
+Bandwidth = Literal["low", "expected", "high"]
 
 MIN_SAMPLES = 8
 """Fewer steps fit no model. Ours: three coefficients and some noise."""
@@ -125,7 +128,7 @@ def route_costs(
     *,
     decode_seconds: float | FloatArray = 0.0,
     step_tokens: int | None = None,
-    cautious: bool = False,
+    bandwidth: Bandwidth = "expected",
 ) -> RouteCosts | Unknown:
     """Costs of all chunks, or the first thing that is not known.
 
@@ -135,13 +138,15 @@ def route_costs(
         link: Estimate of the store's link.
         decode_seconds: t_dec of one chunk; one for all, or [N].
         step_tokens: Tokens of an engine step, if a step is longer than a chunk.
-        cautious: Take the low quantile of the bandwidth, for plans that cannot be changed later.
+        bandwidth: Which of the link's estimates: `low` for plans that cannot be changed later, `high` to ask whether a
+            link that was slow of late is worth another try.
     """
     if isinstance(compute, Unknown):
         return compute
     if isinstance(link, Unknown):
         return link
-    rate = link.low_bytes_per_second if cautious else link.bytes_per_second
+    rates = {"low": link.low_bytes_per_second, "expected": link.bytes_per_second, "high": link.high_bytes_per_second}
+    rate = rates[bandwidth]
     per_byte = 1.0 / rate if rate > 0.0 else np.inf
     wire = np.multiply(layout.chunk_bytes, per_byte) if rate > 0.0 else np.full(layout.num_chunks, np.inf)
     stream = np.broadcast_to(wire + decode_seconds, layout.num_chunks)

@@ -22,8 +22,10 @@ class LinkOptions(Options):
     """Seconds of transfer after which an observation weighs half."""
     low_quantile: Annotated[float, Field(ge=0.0, le=1.0)] = 0.1
     """Share of the observed rates that lie below the low estimate."""
+    high_quantile: Annotated[float, Field(ge=0.0, le=1.0)] = 0.9
+    """Share of the observed rates that lie below the high estimate."""
     num_kept: PositiveInt = 64
-    """Latest observations that the quantile and the round trip are taken from."""
+    """Latest observations that the quantiles and the round trip are taken from."""
     min_samples: PositiveInt = 2
     """Transfers before anything is said."""
 
@@ -36,18 +38,20 @@ class LinkEstimate:
     """Expected; 0 for a dead link."""
     low_bytes_per_second: float
     """What it falls below rarely; never above the expected rate."""
+    high_bytes_per_second: float
+    """What it exceeded rarely of late; never below the expected rate."""
     round_trip_s: float
     """Request to first byte, seconds."""
     num_samples: int
 
     def __post_init__(self) -> None:
-        rates = (self.low_bytes_per_second, self.bytes_per_second, self.round_trip_s)
-        if not all(math.isfinite(value) and value >= 0.0 for value in rates) or rates[0] > rates[1]:
-            raise InputError(f"LinkEstimate: expected 0 <= low <= bandwidth and a round trip >= 0, got {self}")
+        low, rate, high = self.low_bytes_per_second, self.bytes_per_second, self.high_bytes_per_second
+        if not (0.0 <= low <= rate <= high < math.inf and 0.0 <= self.round_trip_s < math.inf):
+            raise InputError(f"LinkEstimate: expected 0 <= low <= bandwidth <= high and a round trip >= 0, got {self}")
 
 
 class LinkEstimator:
-    """Exponentially weighted bandwidth, its low quantile, and the median round trip.
+    """Exponentially weighted bandwidth, its low and high quantiles, and the median round trip.
 
     The average is bytes over seconds, both discounted by transfer time, so that a thousand short fast transfers do not
     outweigh one long slow one. A transfer that was given up is a sample too, with what had arrived by then: otherwise
@@ -98,8 +102,9 @@ class LinkEstimator:
         if not self._round_trips:
             return Unknown("no_round_trip_samples", "no timed request")
         rate = self._bytes / self._seconds
-        low = float(np.quantile(self._rates, self.options.low_quantile))
-        return LinkEstimate(rate, min(low, rate), float(np.median(self._round_trips)), self._num_samples)
+        low, high = np.quantile(self._rates, (self.options.low_quantile, self.options.high_quantile)).tolist()
+        round_trip = float(np.median(self._round_trips))
+        return LinkEstimate(rate, min(low, rate), max(high, rate), round_trip, self._num_samples)
 
 
 _HEADROOM = 2.0

@@ -60,7 +60,7 @@ class Setting:
     def link(self) -> LinkEstimate:
         """As if it had been observed."""
         rate = self.bytes_per_second
-        return LinkEstimate(rate, rate, self.round_trip_ms / 1000, num_samples=1)
+        return LinkEstimate(rate, rate, rate, self.round_trip_ms / 1000, num_samples=1)
 
     @property
     def costs(self) -> RouteCosts:

@@ -15,6 +15,7 @@ from gainful.sparkv.chunks import ChunkLayout, FloatArray
 from gainful.sparkv.costs import RouteCosts
 from gainful.sparkv.rebalancer import Rebalancer, RebalancerOptions
 from gainful.sparkv.traces import RateTrace
+from gainful.sparkv.trim import step_to_meet
 
 __all__ = ["Race", "Situation", "compute_only_s", "hindsight_s", "race", "static_s", "stream_only_s"]
 
@@ -80,7 +81,14 @@ class Race:
     """Where they met: chunks that were computed, the last one perhaps in part."""
 
 
-def race(situation: Situation, *, window_chunks: int, step_chunks: int = 1, interruptible: bool = True) -> Race:
+def race(
+    situation: Situation,
+    *,
+    window_chunks: int,
+    step_chunks: int = 1,
+    interruptible: bool = True,
+    trimmed: bool = False,
+) -> Race:
     """Drive a `Rebalancer` with the events that the traces give.
 
     Args:
@@ -88,16 +96,19 @@ def race(situation: Situation, *, window_chunks: int, step_chunks: int = 1, inte
         window_chunks: Chunks in flight.
         step_chunks: Chunks that the engine computes in one step.
         interruptible: False for an engine that finishes a step before it takes anything over, as engines do.
+        trimmed: End the step where the planned rates let both routes meet, as `gainful.sparkv.trim` does.
     """
-    return _Simulation(situation, window_chunks, step_chunks, interruptible).run()
+    return _Simulation(situation, window_chunks, step_chunks, interruptible, trimmed).run()
 
 
 class _Simulation:
     """State of one race; times in seconds."""
 
-    def __init__(self, situation: Situation, window_chunks: int, step_chunks: int, interruptible: bool) -> None:
+    def __init__(
+        self, situation: Situation, window_chunks: int, step_chunks: int, interruptible: bool, trimmed: bool
+    ) -> None:
         self.situation = situation
-        self.step_chunks, self.interruptible = step_chunks, interruptible
+        self.step_chunks, self.interruptible, self.trimmed = step_chunks, interruptible, trimmed
         options = RebalancerOptions(window_chunks=window_chunks)
         self.pointers = Rebalancer(situation.layout, now=0.0, options=options)
         self.arrivals: list[tuple[float, int]] = []
@@ -126,8 +137,20 @@ class _Simulation:
 
     def _begin_step(self, now: float) -> float:
         self.step_end = min(self.num_computed + self.step_chunks, self.situation.layout.num_chunks)
+        if self.trimmed and self.step_end > self.num_computed:
+            self.step_end = self._meeting_chunk()
         work = float(self.situation.costs.compute_s[self.num_computed : self.step_end].sum())
         return self.situation.engine.finish(now, work)
+
+    def _meeting_chunk(self) -> int:
+        layout, costs, first = self.situation.layout, self.situation.costs, self.num_computed
+        ends = np.arange(first + 1, self.step_end + 1)
+        seconds = np.cumsum(costs.compute_s[first : self.step_end])
+        staged = self.pointers.staged_span().start_token
+        met = step_to_meet(
+            seconds, layout.first_token + ends * layout.chunk_tokens, staged, layout.chunk_tokens, costs.stream_s.mean()
+        )
+        return (met - layout.first_token) // layout.chunk_tokens
 
     def _end_step(self, now: float) -> None:
         self.num_computed = self.step_end

@@ -1,6 +1,7 @@
 """What a chunk costs on either route, learnt from measurements; values worked out by hand."""
 
 import json
+import math
 from itertools import chain, combinations
 
 import numpy as np
@@ -157,6 +158,14 @@ class TestLink:
         found = slowing.estimate()
         assert found.low_bytes_per_second == found.bytes_per_second == pytest.approx(100.0)
 
+    def test_the_high_estimate_remembers_the_link_before_it_fell(self):
+        link = LinkEstimator(LinkOptions(half_life_s=0.1))
+        for num_bytes in (900, 900, *[100] * 8):
+            link.observe_transfer(num_bytes, 1.0)
+        link.observe_round_trip(0.0)
+        found = link.estimate()
+        assert (found.bytes_per_second, found.high_bytes_per_second) == (pytest.approx(100.0, rel=0.01), 900.0)
+
     def test_a_transfer_that_was_given_up_shows_the_outage(self):
         link = LinkEstimator()
         link.observe_transfer(10**8, 1.0)
@@ -173,12 +182,15 @@ class TestLink:
         with pytest.raises(InputError, match="observe_round_trip"):
             LinkEstimator().observe_round_trip(-0.1)
 
-    def test_an_estimate_must_be_possible(self):
-        with pytest.raises(InputError, match="0 <= low <= bandwidth"):
-            LinkEstimate(100.0, 200.0, 0.0, 1)
+    @pytest.mark.parametrize(("low", "high"), [(200.0, 300.0), (50.0, 60.0), (-1.0, 100.0), (50.0, math.inf)])
+    def test_an_estimate_must_be_possible(self, low, high):
+        with pytest.raises(InputError, match="0 <= low <= bandwidth <= high"):
+            LinkEstimate(100.0, low, high, 0.0, 1)
 
     def test_window_covers_twice_what_fits_into_a_round_trip(self):
-        link = LinkEstimate(bytes_per_second=1000.0, low_bytes_per_second=1.0, round_trip_s=0.1, num_samples=1)
+        link = LinkEstimate(
+            1000.0, low_bytes_per_second=1.0, high_bytes_per_second=1e4, round_trip_s=0.1, num_samples=1
+        )
         # 100 bytes fit into the round trip: 2 * 100 / 25 = 8 chunks, and one that is arriving
         assert window_chunks(link, chunk_bytes=25) == 9
         assert window_chunks(link, chunk_bytes=10**6) == 2
@@ -186,7 +198,7 @@ class TestLink:
 
 
 class TestRouteCosts:
-    LINK = LinkEstimate(bytes_per_second=100.0, low_bytes_per_second=50.0, round_trip_s=0.2, num_samples=3)
+    LINK = LinkEstimate(100.0, low_bytes_per_second=50.0, high_bytes_per_second=300.0, round_trip_s=0.2, num_samples=3)
     LAYOUT = ChunkLayout(num_chunks=2, chunk_tokens=10, chunk_bytes=30)
 
     def test_streaming_costs_bytes_over_bandwidth_and_decoding(self):
@@ -194,16 +206,17 @@ class TestRouteCosts:
         np.testing.assert_allclose(costs.stream_s, [0.35, 0.35])
         assert costs.round_trip_s == 0.2
 
-    def test_a_cautious_plan_takes_the_low_bandwidth(self):
-        costs = route_costs(self.LAYOUT, MODEL, self.LINK, cautious=True)
-        np.testing.assert_allclose(costs.stream_s, [0.6, 0.6])
+    @pytest.mark.parametrize(("bandwidth", "seconds"), [("low", 0.6), ("expected", 0.3), ("high", 0.1)])
+    def test_caution_and_hope_take_another_bandwidth(self, bandwidth, seconds):
+        costs = route_costs(self.LAYOUT, MODEL, self.LINK, bandwidth=bandwidth)
+        np.testing.assert_allclose(costs.stream_s, [seconds, seconds])
 
     def test_every_chunk_may_have_its_own_bytes(self):
         layout = ChunkLayout(2, 10, np.array([10, 40], dtype=np.int64))
         np.testing.assert_allclose(route_costs(layout, MODEL, self.LINK).stream_s, [0.1, 0.4])
 
     def test_a_dead_link_takes_for_ever(self):
-        dead = LinkEstimate(0.0, 0.0, 0.0, 2)
+        dead = LinkEstimate(0.0, 0.0, 0.0, 0.0, 2)
         assert np.isinf(route_costs(self.LAYOUT, MODEL, dead).stream_s).all()
 
     def test_what_is_unknown_stays_unknown(self):
