@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from packaging.requirements import Requirement
+from packaging.version import Version
+from rows import ALWAYS, ROTATION, ROWS, requirement_sets, target
 
 from gainful.catalog import catalog
 from gainful.config import Options
@@ -133,16 +135,38 @@ def hosts() -> str:
     def rows() -> Iterator[list[str]]:
         for name, host in HOSTS.items():
             supported = ", ".join(sorted(check(name).supported.split(","), reverse=True))
-            yield [host.distributions[0], supported, ", ".join(tested(name, host.distributions)), f"`gainful[{name}]`"]
+            yield [host.distributions[0], supported, tested(name, host.distributions), f"`gainful[{name}]`"]
 
     return table(["host", "supported", "tested", "extra"], rows())
 
 
-def tested(host: str, distributions: tuple[str, ...]) -> list[str]:
-    rows = [path.read_text() for path in sorted((ROOT / ".ci").glob(f"{host}.*.txt"), reverse=True)]
-    pins = re.findall(rf"^({'|'.join(distributions)})==(\S+)", "\n".join(rows), flags=re.MULTILINE)
-    shown = {version if name == distributions[0] else f"{version} ({name})" for name, version in pins}
-    return sorted(shown, key=lambda version: [int(digits) for digits in re.findall(r"\d+", version)])
+def tested(host: str, distributions: tuple[str, ...]) -> str:
+    """Versions that rows install, the ends of the range marked; one release may be both ends."""
+    sets = [file.read_text() for file in (ROOT / ".ci").glob(f"{host}.*.txt")]
+    found = {pin for text in sets for pin in pins(text) if pin[0] in distributions}
+    ordered = sorted(found, key=lambda pin: Version(pin[1]))
+    shown = []
+    for place, (name, version) in enumerate(ordered):
+        ends = [end for end, there in (("oldest", 0), ("latest", len(ordered) - 1)) if place == there]
+        notes = [*([] if name == distributions[0] else [name]), *([" and ".join(ends)] if ends else [])]
+        shown.append(f"{version} ({', '.join(notes)})" if notes else version)
+    return ", ".join(shown)
+
+
+def pins(requirements: str) -> list[tuple[str, str]]:
+    return re.findall(r"^([\w.-]+)==(\S+)", requirements, flags=re.MULTILINE)
+
+
+def matrix() -> str:
+    """The rows that `make test` runs, what each one pins, and when."""
+    turns = dict.fromkeys(ALWAYS, "always") | {row: f"every {len(ROTATION)} days" for days in ROTATION for row in days}
+    return table(["row", "pinned", "runs"], ([f"`make {target(row)}`", pinned(row), turns[row]] for row in ROWS))
+
+
+def pinned(row: str) -> str:
+    """torch is left out: it is in most rows, and no host."""
+    found = [pin for file in requirement_sets(row) for pin in pins(file.read_text()) if pin[0] != "torch"]
+    return ", ".join(f"{name} {version}" for name, version in found) or "-"
 
 
 def requirements(which: str) -> str:
@@ -194,6 +218,7 @@ PARTS: dict[str, Callable[..., str]] = {
     "names": names,
     "store_options": store_options,
     "hosts": hosts,
+    "matrix": matrix,
     "metrics": metrics,
     "requirements": requirements,
     "modules": modules,

@@ -1,5 +1,6 @@
 """An interpreter where a third party's plug-ins were really installed."""
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -9,6 +10,20 @@ from pathlib import Path
 import pytest
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
+COMMANDS = Path(__file__).parents[2] / ".ci"
+
+
+@pytest.fixture(scope="session")
+def script():
+    """`script("release")`: a command of .ci as a module."""
+
+    def load(name):
+        spec = importlib.util.spec_from_file_location(name, COMMANDS / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
 
 
 @pytest.fixture(scope="session")

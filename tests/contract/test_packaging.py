@@ -1,6 +1,6 @@
 """What is installed: public names, entry points, the wheel, a third party's plug-in."""
 
-import importlib.util
+import importlib
 import json
 import pkgutil
 import subprocess
@@ -49,20 +49,12 @@ def test_hosts_find_us_by_entry_point():
     assert "gainful.builtin" in found["gainful"]
 
 
-def script(name):
-    """A command of .ci as a module."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / f".ci/{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_archives_are_built_twice_with_equal_bytes_and_hold_the_packages_and_nothing_else():
     done = subprocess.run([sys.executable, ".ci/release.py", "build", "wheel", "sdist"], capture_output=True, cwd=ROOT)
     assert done.returncode == 0, done.stdout.decode()
 
 
-def test_the_release_is_held_back_by_a_file_too_many_and_by_a_package_without_types():
+def test_the_release_is_held_back_by_a_file_too_many_and_by_a_package_without_types(script):
     release = script("release")
     files = release.package_files()
     assert {"plugins/gainful/py.typed", "verl_ext/gainful_verl/configs/search_tool.yaml"} <= files
@@ -71,7 +63,7 @@ def test_the_release_is_held_back_by_a_file_too_many_and_by_a_package_without_ty
     assert all((ROOT / package / "py.typed").exists() for package in release.PACKAGES)
 
 
-def test_the_release_is_held_back_by_a_change_log_that_does_not_know_it(monkeypatch, tmp_path):
+def test_the_release_is_held_back_by_a_change_log_that_does_not_know_it(script, monkeypatch, tmp_path):
     release = script("release")
     monkeypatch.setattr(release, "ROOT", tmp_path)
     log = tmp_path / "CHANGELOG.md"
@@ -89,7 +81,7 @@ def test_licences_of_dependencies_are_listed():
     assert done.returncode == 0, done.stderr
 
 
-def test_an_unlisted_dependency_and_another_licence_are_noticed():
+def test_an_unlisted_dependency_and_another_licence_are_noticed(script):
     licences = script("licences")
     listed = licences.listed(licences.PAGE.read_text())
     assert {"pydantic", "verl", "vllm", "redis"} <= set(listed)
@@ -100,7 +92,7 @@ def test_an_unlisted_dependency_and_another_licence_are_noticed():
 
 
 @pytest.mark.parametrize("host", HOSTS)
-def test_a_trial_of_a_hosts_newest_release_lifts_only_that_hosts_upper_bound(host, tmp_path):
+def test_a_trial_of_a_hosts_newest_release_lifts_only_that_hosts_upper_bound(script, host, tmp_path):
     newest = script("newest")
     newest.copy(tmp_path, host)
     committed = subprocess.run(["git", "show", "HEAD:pyproject.toml"], capture_output=True, text=True, cwd=ROOT).stdout
