@@ -8,9 +8,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import tomllib
 from typer.testing import CliRunner
 
 from gainful.cli import app
+from gainful.hosts import HOSTS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -84,6 +86,30 @@ def test_every_generated_part_was_written():
     for name, text in OURS.items():
         assert text.count(": written by .ci/docs.py -->") == text.count("<!-- end -->"), name
         assert not re.search(r"docs\.py -->\n<!-- end", text), name
+
+
+def test_the_map_of_modules_is_the_tree():
+    """Every package and module right below the core, and the package of each adapter, with what each one is."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    core, *adapters = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    tree = {f"{path.parent.relative_to(ROOT)}" for path in (ROOT / core).glob("*/__init__.py")} | {*adapters}
+    tree |= {str(path.relative_to(ROOT)) for path in (ROOT / core).glob("*.py") if not path.name.startswith("_")}
+    rows = re.findall(r"^\| `([\w/.]+)` \| (.*) \|$", OURS["CONTRIBUTING.md"], flags=re.MULTILINE)
+    assert sorted(path for path, _ in rows) == sorted(tree)
+    assert all(what for _, what in rows)
+
+
+def test_paths_that_contributors_are_sent_to_exist():
+    page = OURS["CONTRIBUTING.md"]
+    paths = set(re.findall(r"`((?:\.ci|docs|plugins|recipes|tests)/[\w/.]*)`", page))
+    assert {"tests/unit", "tests/contract", "recipes/bench"} <= paths
+    assert [path for path in sorted(paths) if not (ROOT / path).exists() and not (DOCS / path).exists()] == []
+
+
+def test_every_folder_of_tests_is_on_the_map():
+    folders = {path.name for path in (ROOT / "tests").iterdir() if any(path.glob("test_*.py"))}
+    named = set(re.findall(r"`tests/(\w+)`", OURS["CONTRIBUTING.md"])) | {*HOSTS}
+    assert folders - named == set()
 
 
 def test_links_lead_somewhere():
