@@ -23,6 +23,7 @@ _HOMES = {
     "NoLedgerError": "errors",
     "UnsupportedAgentError": "errors",
     "UnsupportedLLMError": "errors",
+    "close_run": "closing",
     "guard": "guards",
     "guard_workflow": "guards",
 }

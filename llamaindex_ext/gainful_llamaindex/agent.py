@@ -107,7 +107,7 @@ class BudgetedSearchAgent(BaseWorkflowAgent):
             BudgetExceededError: The budget is spent and says to raise.
         """
         searcher: Searcher = self.searcher
-        run = await open_run(ctx, self._key, llm_input, searcher.budget, _starter(searcher, question_of(llm_input)))
+        run = await open_run(ctx, self.run_key, llm_input, searcher.budget, _starter(searcher, question_of(llm_input)))
         run.handing_off = False
         if run.state.open:  # the run was stored in the middle of this step
             if isinstance(run.state.open.action, Search):  # paid for, and not yet called
@@ -115,43 +115,44 @@ class BudgetedSearchAgent(BaseWorkflowAgent):
             self._observe(ctx, run, Observation(outcome="cancelled"))
         while not run.state.done:
             decision = budget_decision(searcher.controller, run.state, clock())
-            if await ask_for_more(ctx, self._key, run, decision, self.grant, searcher.controller):
+            if await ask_for_more(ctx, self.run_key, run, decision, self.grant, searcher.controller):
                 continue
             action = searcher.controller.begin(run.state, decision, clock())
-            await save_run(ctx, self._key, run)
+            await save_run(ctx, self.run_key, run)
             if isinstance(action, Search):
                 return self._output("", [_call(action)])
             await self._act(ctx, run, action)
         report = searcher.controller.finish(run.state, clock())
-        await tell_end(ctx, self._key, run, report)
+        await tell_end(ctx, self.run_key, run, report)
         if self.hand_off_to and report.origin == "abstention" and not run.passed_on and "handoff" in _names(tools):
             run.passed_on = True
-            await save_run(ctx, self._key, run)
+            await save_run(ctx, self.run_key, run)
             return self._output("", [_handoff(self.hand_off_to)])
         return self._output(report.answer, [])
 
     async def handle_tool_call_results(self, ctx: Any, results: list[ToolCallResult], memory: BaseMemory) -> None:
         """Take in what a search returned. Called by the host."""
-        run: SearchRun = await ctx.store.get(self._key)
+        run: SearchRun = await ctx.store.get(self.run_key)
         for result in results:
             run.handing_off = run.handing_off or result.tool_name == "handoff"
             if run.state.open and isinstance(run.state.open.action, Search):
                 self._observe(ctx, run, _observation(result))
-        await save_run(ctx, self._key, run)
+        await save_run(ctx, self.run_key, run)
 
     async def finalize(self, ctx: Any, output: AgentOutput, memory: BaseMemory) -> AgentOutput:
         """Attach the report. Called by the host when a run ends, and before a handoff, which gives no new budget."""
-        run: SearchRun = await ctx.store.get(self._key)
+        run: SearchRun = await ctx.store.get(self.run_key)
         if run.handing_off:
             return output
         run.done = True
-        await save_run(ctx, self._key, run)
+        await save_run(ctx, self.run_key, run)
         await memory.aput(output.response)
         fields = {name: getattr(output, name) for name in AgentOutput.model_fields}
         return BudgetedAgentOutput(**fields, report=run.state.report)
 
     @property
-    def _key(self) -> str:
+    def run_key(self) -> str:
+        """Where its run is stored in a context."""
         return store_key("search", self.name)
 
     def _get_prompts(self) -> PromptDictType:
@@ -170,7 +171,7 @@ class BudgetedSearchAgent(BaseWorkflowAgent):
             )
         finally:
             self._observe(ctx, run, seen)
-            await save_run(ctx, self._key, run)
+            await save_run(ctx, self.run_key, run)
 
     def _observe(self, ctx: Any, run: SearchRun, seen: Observation) -> None:
         if run.state.open is not None:
