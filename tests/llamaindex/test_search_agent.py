@@ -230,7 +230,7 @@ def test_a_cancelled_run_leaves_settled_accounts(agent_of, planner):
         with pytest.raises((WorkflowCancelledByUser, asyncio.CancelledError)):
             await handler
         await asyncio.sleep(0.05)
-        return await ctx.store.get(agent._key)
+        return await ctx.store.get(agent.run_key)
 
     state = asyncio.run(asyncio.wait_for(go(), 10)).state
     assert state.ledger.open_reservations == ()
@@ -287,9 +287,9 @@ def test_a_search_that_was_paid_for_and_not_yet_called_is_called_after_a_restore
 
     async def go():
         first = await agent.take_step(Step, messages, agent.tools, memory)
-        run_state = await Step.store.get(agent._key)
+        run_state = await Step.store.get(agent.run_key)
         restored = SearchRun.model_validate_json(run_state.model_dump_json())
-        await Step.store.set(agent._key, restored)
+        await Step.store.set(agent.run_key, restored)
         second = await agent.take_step(Step, messages, agent.tools, memory)
         return first, second, restored.state.ledger.spent()
 
@@ -306,7 +306,7 @@ def asking(agent, replies):
             if isinstance(event, InputRequiredEvent):
                 questions.append(event.prefix)
                 handler.ctx.send_event(HumanResponseEvent(response=replies[len(questions) - 1]))
-        run_state = await handler.ctx.store.get(agent._key)
+        run_state = await handler.ctx.store.get(agent.run_key)
         return await handler, questions, run_state.state.ledger.snapshot().next_id - 1
 
     return asyncio.run(asyncio.wait_for(go(), 10))
