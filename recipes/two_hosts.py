@@ -71,9 +71,9 @@ class Host:
         self.processes.append(process)
         return process
 
-    def run(self, *command: str | Path) -> str:
+    def run(self, *command: str | Path, environment: Mapping[str, str] | None = None) -> str:
         """Run a short command and return its output; raises `HostsError` with what it complained of."""
-        return _run(*self.command(*command))
+        return _run(*self.command(*command), environment=environment)
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
@@ -219,9 +219,10 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PATH": PATH}
 
 
-def _run(*command: str) -> str:
-    done = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=False)
+def _run(*command: str, environment: Mapping[str, str] | None = None) -> str:
+    everything = {**_environment(), **(environment or {})}
+    done = subprocess.run(command, env=everything, capture_output=True, text=True, check=False)
     if done.returncode:
-        complaint = done.stderr.strip() or f"status {done.returncode}"
+        complaint = done.stderr.strip() or done.stdout.strip() or f"status {done.returncode}"
         raise HostsError(f"{' '.join(command)}: {complaint}")
     return done.stdout
