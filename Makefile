@@ -1,5 +1,5 @@
 # Every command a contributor needs. Each one makes the environments it uses.
-.PHONY: demo test test-core test-core-oldest test-verl test-verl-oldest test-llamaindex test-llamaindex-oldest test-llamaindex-middle test-vllm test-vllm-http test-stores store-servers lint format lab docs docs-site release-check newest bench clean env-core env-verl env-llamaindex env-vllm env-stores env-docs
+.PHONY: demo test test-core test-core-oldest test-verl test-verl-oldest test-llamaindex test-llamaindex-oldest test-llamaindex-middle test-vllm test-vllm-http test-stores store-servers test-browser browser lint format lab docs docs-site release-check newest bench clean env-core env-verl env-llamaindex env-vllm env-stores env-docs
 
 demo: env-verl env-llamaindex env-vllm store-servers
 	.venvs/verl/bin/python recipes/demo
@@ -39,6 +39,13 @@ test-stores: env-stores store-servers
 
 store-servers:
 	{ command -v redis-server && PATH="$$PATH:/usr/sbin" command -v nginx; } >/dev/null || { apt-get update -qq && apt-get install --yes -qq redis-server nginx-light; }
+
+# every page that is written, looked at in Chromium
+test-browser: env-core browser
+	GAINFUL_EXPECT_HOSTS=browser .venvs/core/bin/python -m pytest tests/browser
+
+browser:
+	{ command -v chromium && command -v chromedriver; } >/dev/null || { apt-get update -qq && apt-get install --yes -qq chromium chromium-driver; }
 
 test-verl-oldest:
 	.ci/env.sh verl oldest

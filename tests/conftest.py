@@ -12,7 +12,7 @@ settings.register_profile("gainful", deadline=None, derandomize=True)
 settings.load_profile("gainful")
 
 REPOSITORY = Path(__file__).parents[1]
-HOST_MODULES = {"verl": "verl", "llamaindex": "llama_index", "vllm": "vllm", "stores": "obstore"}
+HOST_MODULES = {"verl": "verl", "llamaindex": "llama_index", "vllm": "vllm", "stores": "obstore", "browser": "selenium"}
 
 
 class MissingHost(pytest.Module):

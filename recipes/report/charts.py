@@ -14,6 +14,9 @@ from matplotlib import pyplot, ticker
 _INK = "#010203"
 """Drawn in this colour, then replaced by `currentColor`; no line of a chart uses it."""
 _CELL = "#2f80e0"
+_HEIGHT = 3.6
+_IN_PICTURE, _BELOW_COLUMNS = 4, 2
+"""A legend of so many lines fits among them; a longer one stands below, in columns."""
 _STYLE = {
     "svg.fonttype": "none",
     "font.size": 12,
@@ -90,7 +93,7 @@ def line_chart(
         x_ticks: If given, the x axis is spaced by powers of two and shows these values.
     """
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
-        figure, axes = pyplot.subplots(figsize=(6.2, 3.6), layout="constrained")
+        figure, axes = pyplot.subplots(figsize=(6.2, _HEIGHT), layout="constrained")
         for line in lines:
             _draw(axes, line)
         axes.set(xlabel=x_label, ylabel=y_label)
@@ -101,7 +104,11 @@ def line_chart(
             axes.minorticks_off()
         else:
             axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
-        axes.legend(loc="best")
+        if len(axes.lines) > _IN_PICTURE:
+            figure.set_figheight(_HEIGHT + 0.25 * len(axes.lines) / _BELOW_COLUMNS)
+            figure.legend(loc="outside lower center", ncols=_BELOW_COLUMNS)
+        else:
+            axes.legend(loc="best")
         return _as_markup(figure, name)
 
 

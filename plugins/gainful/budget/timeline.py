@@ -40,14 +40,13 @@ font-size:1.1rem;overflow-wrap:anywhere}
 .gainful-run .track{height:.8rem;border:1px solid var(--line);border-radius:3px;display:flex;overflow:hidden}
 .gainful-run .spent{background:var(--fill)}.gainful-run .reserved{background:repeating-linear-gradient(45deg,
 var(--open) 0 4px,transparent 4px 8px)}
-.gainful-run .wide{overflow-x:auto}.gainful-run svg{width:100%;min-width:40rem;height:auto;display:block}
-.gainful-run rect{fill:var(--paper);stroke:var(--fill);
-stroke-width:1.5}.gainful-run rect.bad{stroke:var(--open);stroke-dasharray:4 3}
-.gainful-run text{fill:var(--ink);font:12px system-ui,sans-serif;text-anchor:middle}
+.gainful-run svg{width:100%;height:auto;display:block}
+.gainful-run rect{fill:var(--paper);stroke:var(--fill);stroke-width:1.5}.gainful-run rect.bad{stroke:var(--open);stroke-dasharray:4 3}
+.gainful-run text{fill:var(--ink);font:12px system-ui,sans-serif;text-anchor:middle;dominant-baseline:central}
 .gainful-run ol{padding-left:1.5rem;margin:.5rem 0}.gainful-run .steps{list-style:none;padding:0}
 .gainful-run li{overflow-wrap:anywhere;margin:.25rem 0}
 .gainful-run code{font:13px/1.4 ui-monospace,monospace;white-space:pre-wrap}
-@media (max-width:40rem){.gainful-run .bar{grid-template-columns:1fr}}
+@media (max-width:40rem){.gainful-run .bar{grid-template-columns:1fr}.gainful-run text{font-size:22px}}
 """
 
 
@@ -115,8 +114,7 @@ def _time_axis(steps: list[StepRecord]) -> str:
     legend = ", ".join(f"{letter} {name.lower()}" for name, letter in _LETTERS.items() if name in taken)
     box = f'viewBox="0 0 {max(_WIDTH, left):.0f} 34" role="img" aria-label="actions over time"'
     return (
-        f'<div class="wide"><svg {box}>{"".join(boxes)}</svg></div>'
-        f'<p class="dim">{whole / MICRO:.3g} s; {legend}; dashed: did not succeed</p>'
+        f'<svg {box}>{"".join(boxes)}</svg><p class="dim">{whole / MICRO:.3g} s; {legend}; dashed: did not succeed</p>'
     )
 
 
@@ -126,7 +124,7 @@ def _box(step: StepRecord, left: float, width: float) -> str:
     state = "" if step.outcome == "ok" else ' class="bad"'
     return (
         f'<g><title>{title}</title><rect{state} x="{left:.1f}" y="4" width="{width:.1f}" height="26" rx="4"/>'
-        f'<text x="{left + width / 2:.1f}" y="21">{_LETTERS[step.action]}</text></g>'
+        f'<text x="{left + width / 2:.1f}" y="17">{_LETTERS[step.action]}</text></g>'
     )
 
 

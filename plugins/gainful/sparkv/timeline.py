@@ -19,12 +19,14 @@ color:var(--ink);background:var(--paper);font:15px/1.5 system-ui,sans-serif;max-
 --compute:#4c9aff;--stream:#d4a72c}}
 .gainful-race h2{font-size:1.25rem;margin:0}.gainful-race h3{font-size:1rem;margin:1.5rem 0 .25rem}
 .gainful-race p{margin:.25rem 0}.gainful-race .dim{color:var(--dim)}
-.gainful-race .wide{overflow-x:auto}.gainful-race svg{width:100%;min-width:38rem;height:auto;display:block}
+.gainful-race svg{width:100%;height:auto;display:block;overflow:visible}
 .gainful-race text{fill:var(--dim);font:12px system-ui,sans-serif}
+.gainful-race .tick{text-anchor:middle;dominant-baseline:hanging}
 .gainful-race .compute{fill:var(--compute);fill-opacity:.25;stroke:var(--compute);stroke-width:1.5}
 .gainful-race .stream{fill:var(--stream);fill-opacity:.18;stroke:var(--stream);stroke-width:1.5;stroke-dasharray:5 3}
 .gainful-race .axis{stroke:var(--line)}.gainful-race .met{stroke:var(--ink);stroke-width:1.5}
 .gainful-race .dot{fill:var(--ink)}.gainful-race text.name{fill:var(--ink)}
+@media (max-width:40rem){.gainful-race text{font-size:22px}}
 """
 
 
@@ -74,14 +76,13 @@ def _picture(setting: Setting, outcome: Outcome) -> str:
     met_y = _y(outcome.race.met_chunk, num_chunks)
     label = f"{outcome.name}: the routes meet after {seconds_text(whole)}"
     return (
-        f'<div class="wide"><svg viewBox="0 0 {_LEFT + _WIDTH + 28:.0f} {_TOP + _HEIGHT + _BELOW:.0f}" role="img" '
+        f'<svg viewBox="0 0 {_LEFT + _WIDTH + 28:.0f} {_TOP + _HEIGHT + _BELOW:.0f}" role="img" '
         f'aria-label="{escape(label, quote=True)}"><title>{escape(label)}</title>{_axes(setting, whole)}'
         f'<polygon class="stream" points="{stream}"/><polygon class="compute" points="{compute}"/>'
         f'<line class="met" x1="{_LEFT + _WIDTH:.1f}" x2="{_LEFT + _WIDTH:.1f}" y1="{_TOP}" y2="{_TOP + _HEIGHT}"/>'
         f'<circle class="dot" cx="{_LEFT + _WIDTH:.1f}" cy="{met_y:.1f}" r="4"/>'
         f'<text class="name" x="{_LEFT + _WIDTH - 10}" y="{_TOP + 18}" text-anchor="end">streamed</text>'
-        f'<text class="name" x="{_LEFT + _WIDTH - 10}" y="{_TOP + _HEIGHT - 8}" text-anchor="end">computed</text>'
-        "</svg></div>"
+        f'<text class="name" x="{_LEFT + _WIDTH - 10}" y="{_TOP + _HEIGHT - 8}" text-anchor="end">computed</text></svg>'
     )
 
 
@@ -98,11 +99,9 @@ def _axes(setting: Setting, whole: float) -> str:
     right, bottom = _LEFT + _WIDTH, _TOP + _HEIGHT
     lines = [f'<line class="axis" x1="{_LEFT}" x2="{right}" y1="{y}" y2="{y}"/>' for y in (_TOP, bottom)]
     ticks = [whole * tick / _TICKS for tick in range(_TICKS + 1)]
-    lines += [
-        f'<text x="{_x(tick, whole):.1f}" y="{bottom + 18}" text-anchor="middle">{tick:.1f} s</text>' for tick in ticks
-    ]
-    counts = ((setting.layout.end_token, _TOP), (0, bottom))
-    lines += [f'<text x="{_LEFT - 6}" y="{y + 4}" text-anchor="end">{count:,}</text>' for count, y in counts]
+    lines += [f'<text x="{_x(tick, whole):.1f}" y="{bottom + 7}" class="tick">{tick:.1f} s</text>' for tick in ticks]
+    counts = ((setting.layout.end_token, _TOP + 4), (0, bottom - 4))
+    lines += [f'<text x="{_LEFT - 6}" y="{y}" text-anchor="end">{count:,}</text>' for count, y in counts]
     return "".join(lines)
 
 
