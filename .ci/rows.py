@@ -12,7 +12,7 @@ import argparse
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -39,9 +39,9 @@ def main(arguments: list[str]) -> int:
     print(plan(rows, given.date), flush=True)
     if given.dry_run:
         return 0
-    ended = [run(row) for row in rows]
-    print("\n".join(["", *(line for _, line in ended), plan(rows, given.date)]), flush=True)
-    return 0 if all(passed for passed, _ in ended) else 1
+    ended = {row: run(row) for row in rows}
+    print(f"\n{outcome(ended)}\n{plan(rows, given.date)}", flush=True)
+    return 0 if all(passed for passed, _ in ended.values()) else 1
 
 
 def chosen(names: Sequence[str], day: date) -> list[str]:
@@ -75,13 +75,20 @@ def requirement_sets(row: str) -> list[Path]:
     return [ROOT / f".ci/{name.replace('-', '.')}.txt" for name in names]
 
 
-def run(row: str) -> tuple[bool, str]:
-    """Whether the row passed, and a line that says so."""
+def run(row: str) -> tuple[bool, float]:
+    """Whether the row passed, and the minutes it took, its environment included."""
     print(f"\n== make {target(row)}", flush=True)
     start = time.monotonic()
     status = subprocess.run(["make", "--no-print-directory", target(row)], cwd=ROOT).returncode
-    minutes = (time.monotonic() - start) / 60
-    return status == 0, f"{'FAILED' if status else 'passed'}  {minutes:5.1f} min  make {target(row)}"
+    return status == 0, (time.monotonic() - start) / 60
+
+
+def outcome(ended: Mapping[str, tuple[bool, float]]) -> str:
+    lines = [
+        f"{'passed' if passed else 'FAILED'} {minutes:6.1f} min  make {target(row)}"
+        for row, (passed, minutes) in ended.items()
+    ]
+    return "\n".join([*lines, f"in all {sum(minutes for _, minutes in ended.values()):6.1f} min"])
 
 
 if __name__ == "__main__":
