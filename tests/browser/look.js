@@ -100,6 +100,17 @@ const covered = (picture) => {
   return texts.filter(isCovered).map(([text]) => text);
 };
 
+// Colours of the curves, dots and bars of a chart, with how they stand out; what is faint is meant to be.
+const curves = (picture) => {
+  const behind = background(picture.parentElement);
+  const paints = [...picture.querySelectorAll("[id^=line2d] path, [id^=line2d] use, [id^=patch] path")].flatMap((mark) => {
+    const { opacity, strokeOpacity, fillOpacity, stroke, fill } = getComputedStyle(mark);
+    return mark.closest("defs") || opacity * strokeOpacity * fillOpacity < 1 ? [] : [stroke, fill];
+  });
+  const colors = [...new Set(paints)].filter((paint) => paint !== "none");
+  return colors.map((color) => ({ color, contrast: contrast(rgba(color), behind) }));
+};
+
 const seenPicture = (picture) => {
   const box = picture.getBoundingClientRect();
   const ink = getComputedStyle(picture).color;
@@ -112,6 +123,7 @@ const seenPicture = (picture) => {
     name: picture.getAttribute("aria-label") || "",
     box: [box.x, box.y, box.width, box.height],
     covered: covered(picture),
+    curves: curves(picture),
     colored: marks.filter((mark) => painted(getComputedStyle(mark)).some((paint) => paint !== ink)).length,
     notNumbers: attributes.filter((one) => /\b(NaN|nan|inf|Infinity|undefined)\b/.test(one.value)).map((one) => one.value),
   };

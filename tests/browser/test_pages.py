@@ -17,6 +17,8 @@ ROOT = Path(__file__).parents[2]
 FIXTURES = ROOT / "tests/fixtures"
 READABLE_CONTRAST = 4.5
 """WCAG 2.2, AA, for text of any size."""
+VISIBLE_CONTRAST = 3.0
+"""The same, for what is drawn."""
 READABLE_PIXELS = 9.0
 """The smallest text: the ticks of a chart on a phone."""
 NOT_A_VALUE = re.compile(r"\b(NaN|nan|inf|Infinity|undefined|None|null)\b")
@@ -159,8 +161,16 @@ def test_no_text_of_a_picture_is_cut_off_or_covered(view):
     assert [picture["covered"] for picture in view.pictures if picture["covered"]] == []
 
 
+def test_curves_stand_out(view):
+    assert pale(view) == []
+
+
 def unreadable(view):
     return [text for text in view.texts if text["contrast"] < READABLE_CONTRAST or text["pixels"] < READABLE_PIXELS]
+
+
+def pale(view):
+    return [one for picture in view.pictures for one in picture["curves"] if one["contrast"] < VISIBLE_CONTRAST]
 
 
 def valueless(view):
@@ -184,7 +194,7 @@ FAULTY = """<!doctype html><html lang="en"><meta charset="utf-8"><title>faulty</
 <svg role="img" aria-label="hidden" width="50" height="50"><rect width="50" height="50" fill="#ffffff"/>
 <text x="5" y="20" fill="#000">black</text><rect width="40" height="20" y="30" fill="#222"/>
 <text x="5" y="45" fill="#000">on black</text></svg>
-<svg role="img" aria-label="crowded" width="90" height="50"><rect width="9" height="9" fill="red"/>
+<svg role="img" aria-label="crowded" width="90" height="50"><g id="line2d_1"><path d="M0 0h9v9" fill="#ccc"/></g>
 <text x="2" y="20">fits</text><text x="70" y="20">leaves it</text><text x="3" y="22">over it</text></svg>
 <svg role="img" aria-label="broken" width="50" height="50"><path d="M 0 nan L 5 5" stroke="red"/></svg>
 <script>console.warn("careful")</script></body></html>"""
@@ -201,6 +211,7 @@ def test_every_fault_is_seen(browser, tmp_path):
     assert {text["text"] for text in unreadable(view)} == {"pale", "tiny", "on black"}
     assert valueless(view) == ["nan", "M 0 nan L 5 5"]
     assert {picture["name"] for picture in empty(view)} >= {"", "blank", "broken"}
+    assert [one["color"] for one in pale(view)] == ["rgb(204, 204, 204)"]
     assert [picture["covered"] for picture in view.pictures if picture["name"] == "crowded"] == [
         ["leaves it", "over it"]
     ]

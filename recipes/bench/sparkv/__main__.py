@@ -3,7 +3,8 @@
 Runs that are finished are kept and not run again; delete --out to begin anew.
 
 python recipes/bench/sparkv --quick         small, float32, a few minutes: does it work, are tokens identical
-python recipes/bench/sparkv                 the same, then the timings of the 234M model, then the quality of codecs
+python recipes/bench/sparkv                 the same, then all published timings, codecs and peers: about an hour
+python recipes/bench/sparkv --model 234M --tokens 4096 --rtt 20    timings of your own instead of the published ones
 python recipes/bench/sparkv --only page     tables and page from what was measured; needs no vLLM
 """
 
@@ -24,6 +25,7 @@ sys.path.append(str(Path(__file__).resolve().parents[2]))
 import bars
 from methods import METHODS, planned
 from models import SIZES
+from published import published
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from settings import EXTRA, Setup, conditions
@@ -40,10 +42,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--quick", action="store_true", help="the part `identity` and a hint of `quality`")
     add("--dry-run", action="store_true", help="say what would be run, and end")
     add("--only", nargs="+", choices=PARTS, default=PARTS, help="default: all, in this order")
-    add("--model", choices=SIZES, default="234M", help="of the timings (default: 234M)")
-    add("--dtype", choices=("bfloat16", "float32"), default="bfloat16", help="of the timings (default: bfloat16)")
+    add(
+        "--model", choices=SIZES, help="timings of this model instead of the published ones; the next ones belong to it"
+    )
+    add("--dtype", choices=("bfloat16", "float32"), default="bfloat16", help="default: bfloat16")
     add("--tokens", type=int, nargs="+", default=[4096], help="prompt lengths (default: 4096)")
-    add("--mbit", type=float, nargs="+", default=[25, 50, 100, 200, 400, 1000], help="beside the break-even rate")
+    add("--mbit", type=float, nargs="*", default=[25, 50, 100, 200, 400, 1000], help="beside the break-even rate")
     add("--rtt", type=float, nargs="+", default=[0.0], help="round trips in ms (default: 0)")
     add("--extra", nargs="*", choices=EXTRA, default=list(EXTRA), help="more conditions, at the break-even rate")
     add("--methods", nargs="+", choices=METHODS, default=list(METHODS), help="default: all")
@@ -56,8 +60,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def setups(options: argparse.Namespace) -> dict[str, Setup]:
-    """What the measuring parts measure."""
+def setups(options: argparse.Namespace) -> list[tuple[str, Setup]]:
+    """What the measuring parts measure, in this order."""
+    cores = os.cpu_count() or 1
     exact = tuple(name for name in options.methods if METHODS[name].exact)
     identity = Setup(
         model="tiny",
@@ -67,16 +72,21 @@ def setups(options: argparse.Namespace) -> dict[str, Setup]:
         repeats=2 if options.quick else options.repeats,
         multiprocess=False,
     )
-    timing = Setup(
-        model=options.model,
-        dtype=options.dtype,
-        conditions=conditions(options.tokens, options.mbit, options.rtt, options.extra, os.cpu_count() or 1),
-        methods=tuple(options.methods),
-        repeats=options.repeats,
-        threads=options.threads,
-        multiprocess=not options.in_process,
-    )
-    return {"identity": identity} if options.quick else {"identity": identity, "timing": timing}
+    if options.quick:
+        return [("identity", identity)]
+    timings = published(cores)
+    if options.model:
+        asked = Setup(
+            model=options.model,
+            dtype=options.dtype,
+            conditions=conditions(options.tokens, options.mbit, options.rtt, options.extra, cores),
+            methods=tuple(options.methods),
+            repeats=options.repeats,
+            threads=options.threads,
+            multiprocess=not options.in_process,
+        )
+        timings = [asked]
+    return [("identity", identity), *(("timing", timing) for timing in timings)]
 
 
 def folder_of(options: argparse.Namespace, setup: Setup) -> Path:
@@ -86,18 +96,16 @@ def folder_of(options: argparse.Namespace, setup: Setup) -> Path:
 
 def titled(setup: Setup) -> str:
     """A heading."""
-    return f"{setup.model} model, {setup.dtype}"
+    return f"{setup.model} model, {setup.dtype}" + (f", {setup.group}" if setup.group else "")
 
 
 def describe(options: argparse.Namespace) -> str:
     """What a dry run prints."""
     lines = []
-    for part, setup in setups(options).items():
+    for part, setup in setups(options):
         if part not in options.only:
             continue
-        lines += [
-            f"{part}: {setup.model} model, {setup.dtype}, {len(planned(setup))} runs, {folder_of(options, setup)}"
-        ]
+        lines += [f"{part}: {titled(setup)}: {len(planned(setup))} runs, {folder_of(options, setup)}"]
         lines += [f"  {condition.name}" for condition in setup.conditions]
         lines += [f"  methods: {', '.join(setup.methods)}"]
     if "quality" in options.only:
@@ -198,7 +206,7 @@ def report(options: argparse.Namespace, console: Console) -> bool:
     groups: dict[str, list[bars.Outcome]] = {}
     runs: dict[str, list[dict[str, Any]]] = {}
     timed: list[bars.Outcome] = []
-    for part, setup in setups(options).items():
+    for part, setup in setups(options):
         folder, title = folder_of(options, setup), titled(setup)
         runs[title] = read_records(folder / "runs.jsonl")
         found = bars.outcomes(read_records(folder / "facts.jsonl"), runs[title], setup.dtype)
@@ -245,7 +253,7 @@ def main() -> int:
     if options.dry_run:
         console.print(describe(options), markup=False, highlight=False, soft_wrap=True)
         return 0
-    for part, setup in setups(options).items():
+    for part, setup in setups(options):
         if part in options.only:
             run_setup(options, setup, console)
     if "quality" in options.only:

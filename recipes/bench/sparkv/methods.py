@@ -63,7 +63,7 @@ METHODS: Mapping[str, Method] = {
     method.name: method
     for method in (
         Method(PREFILL, "chunked", "plain prefill in steps", "#8a8f98"),
-        Method(ONE_STEP, "whole", "plain prefill of the prompt in one step", "#5c6370"),
+        Method(ONE_STEP, "whole", "plain prefill of the prompt in one step", "#6b7280"),
         Method(STREAM, "chunked", "all from the store, every bit", "#d07a1c", needs_end=True),
         Method(STREAM_INT8, "int8", "all from the store as int8, as CacheGen does", "#b5487d", False, needs_end=True),
         Method(
@@ -72,9 +72,9 @@ METHODS: Mapping[str, Method] = {
         Method(
             SPLIT, "whole", "a planned prefix is streamed layer by layer beside the rest", "#2a9d6f", needs_end=True
         ),
-        Method(RACE, "chunked", "two pointers without a cost model, as Cake does", "#c0a020"),
+        Method(RACE, "chunked", "two pointers without a cost model, as Cake does", "#a88a14"),
         Method(OURS, "chunked", "two pointers, admitted by the cost model", "#2f80e0"),
-        Method(OURS_INT8, "int8", "the same with int8 chunks", "#15509c", False),
+        Method(OURS_INT8, "int8", "the same with int8 chunks", "#5566cc", False),
     )
 }
 

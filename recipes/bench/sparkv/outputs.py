@@ -13,7 +13,7 @@ from gainful.sparkv.costs import ComputeModel
 
 Record = Mapping[str, Any]
 Rows = list[tuple[str, ...]]
-BOUND_COLOR = "#11713a"
+BOUND_COLOR = "#1f8a4c"
 
 
 def method_rows(found: Sequence[Outcome]) -> Rows:

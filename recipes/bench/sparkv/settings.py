@@ -59,6 +59,8 @@ class Setup:
     conditions: tuple[Condition, ...]
     methods: tuple[str, ...]
     repeats: int
+    group: str = ""
+    """What the timings belong to, where there are several of one model."""
     step_tokens: int = 256
     """Most tokens of an engine step, except where a prompt is one step."""
     threads: int = 1
@@ -72,6 +74,7 @@ class Setup:
         """Names the folder of its runs. More conditions, methods and repeats can be added to those that are there."""
         added = ("conditions", "methods", "repeats")
         plain = {name: value for name, value in asdict(self).items() if name not in added}
+        plain |= {"max_tokens": self.max_tokens}  # engines and calibration are made for it
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]
 
     @property
