@@ -11,6 +11,7 @@ from collections import Counter
 
 import ray
 import torch
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from verl.workers.rollout.base import BaseRollout
 from verl.workers.rollout.replica import RolloutReplica, TokenOutput
@@ -159,9 +160,13 @@ class BatchedReplica(RolloutReplica):
     """Starts one server; verl builds one replica for each training process."""
 
     async def launch_servers(self) -> None:
-        """Called once by verl, before the first weights are sent."""
+        """Called once by verl, before the first weights are sent; the server goes to its training process's node."""
+        node_id = await self.workers[0].__ray_call__.remote(lambda _: ray.get_runtime_context().get_node_id())
         actor = ray.remote(BatchedServer).options(
-            name=server_name(self.replica_rank), max_concurrency=self.max_concurrency, num_cpus=0
+            name=server_name(self.replica_rank),
+            max_concurrency=self.max_concurrency,
+            num_cpus=0,
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False),
         )
         seed = self.config.seed + self.replica_rank
         lengths = self.config.prompt_length, self.config.response_length
