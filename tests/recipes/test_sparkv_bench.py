@@ -268,13 +268,20 @@ answer = asyncio.run(main())
 
 
 def test_a_dry_run_says_what_would_be_run_and_writes_nothing(run_recipe, tmp_path):
-    printed = run_recipe(
-        NAME, "--dry-run", "--mbit", "50", "--extra", "drop", "--repeats", "3", "--out", tmp_path / "out"
-    )
+    asked = ("--model", "60M", "--mbit", "50", "--extra", "drop", "--repeats", "3")
+    printed = run_recipe(NAME, "--dry-run", *asked, "--out", tmp_path / "out")
     assert "4,096 tokens, 50 Mbit/s" in printed
     assert "4,096 tokens, break-even, x 0.25" in printed
     assert f"{3 * 9 * 3} runs" in printed  # three conditions, nine methods, three repeats
     assert not (tmp_path / "out").exists()
+
+
+def test_without_a_model_the_published_timings_are_run_each_in_a_folder_of_its_own(run_recipe):
+    printed = run_recipe(NAME, "--dry-run", "--only", "timing")
+    groups = [line for line in printed.splitlines() if line.startswith("timing: ")]
+    assert len({line.rpartition(" ")[2] for line in groups}) == len(groups) == 4
+    assert "8,192 tokens, break-even" in printed
+    assert "RTT 50 ms" in printed
 
 
 def test_a_quick_dry_run_has_no_timings_and_exact_methods_only(run_recipe):

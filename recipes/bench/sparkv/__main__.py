@@ -42,9 +42,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--quick", action="store_true", help="the part `identity` and a hint of `quality`")
     add("--dry-run", action="store_true", help="say what would be run, and end")
     add("--only", nargs="+", choices=PARTS, default=PARTS, help="default: all, in this order")
-    add(
-        "--model", choices=SIZES, help="timings of this model instead of the published ones; the next ones belong to it"
-    )
+    add("--model", choices=SIZES, help="timings of this model, by the next options, instead of the published ones")
     add("--dtype", choices=("bfloat16", "float32"), default="bfloat16", help="default: bfloat16")
     add("--tokens", type=int, nargs="+", default=[4096], help="prompt lengths (default: 4096)")
     add("--mbit", type=float, nargs="*", default=[25, 50, 100, 200, 400, 1000], help="beside the break-even rate")

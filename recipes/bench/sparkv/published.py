@@ -1,0 +1,45 @@
+"""The timings that RESULTS.md shows: what is run unless options ask for something else."""
+
+from methods import METHODS, OURS, OURS_INT8, PREFILL, RACE, STREAM
+from settings import EXTRA, Setup, conditions
+
+MBIT = (25.0, 50.0, 100.0, 200.0, 400.0, 1000.0)
+FEW = (PREFILL, STREAM, RACE, OURS)
+"""What the bars need, and two pointers without a model."""
+
+
+def published(cores: int) -> list[Setup]:
+    """Every group has engines and a folder of its own; the first one comes with all methods and conditions."""
+    sweep = Setup(
+        group="sweep",
+        model="60M",
+        dtype="bfloat16",
+        conditions=conditions([2048], MBIT, [0.0], EXTRA, cores),
+        methods=tuple(METHODS),
+        repeats=5,
+    )
+    longer = Setup(
+        group="longer prompts",
+        model="60M",
+        dtype="bfloat16",
+        conditions=conditions([4096, 1024, 8192], [], [0.0], ("drop", "outage"), cores),
+        methods=FEW,
+        repeats=5,
+    )
+    round_trips = Setup(
+        group="round trips",
+        model="60M",
+        dtype="bfloat16",
+        conditions=conditions([2048], [], [20.0, 50.0], (), cores),
+        methods=(*FEW, OURS_INT8),
+        repeats=5,
+    )
+    larger = Setup(
+        group="larger model",
+        model="234M",
+        dtype="bfloat16",
+        conditions=conditions([2048], [], [0.0], ("drop", "outage"), cores),
+        methods=FEW,
+        repeats=5,
+    )
+    return [sweep, longer, round_trips, larger]
