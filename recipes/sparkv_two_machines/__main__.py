@@ -36,6 +36,8 @@ Say = Callable[[str], None]
 STORES = {"redis": open_redis_pair, "s3": open_bucket}
 KV_HEADS = 16
 """Of the model, two layers deep: 8 KiB of KV a token in float32."""
+WIDTH = 150
+"""Of tables, also where the output is no terminal."""
 FRAME_KEY = "KV_FRAME_KEY"
 """Environment variable with the key that seals frames."""
 
@@ -50,7 +52,7 @@ def parse() -> argparse.Namespace:
 
 
 def main() -> int:
-    options, console = parse(), Console(highlight=False, soft_wrap=True)
+    options, console = parse(), Console(highlight=False, soft_wrap=True, width=WIDTH)
     began, load = time.monotonic(), os.getloadavg()[0]
     say = partial(console.print, markup=False)
     try:

@@ -11,15 +11,15 @@ from typing import Protocol
 from serving import BLOCK_TOKENS, Answer, Server
 from two_hosts import Host
 
-from gainful_vllm.lookup import REST_SECONDS
-
 GROUPS = {"read": 3, "lost": 1, "away": 2, "kept": 3, "cold": 3, "unseen": 1, "new": 3}
 """Prompts, by what they are for; each is asked once on each server, or its own prefix cache would answer."""
-KILL_AT_SHARE = 0.15
+KILL_AT_SHARE = 0.04
 """Of a prompt's bytes that are over the cable when the store is killed."""
-SLOWER = 4.0
+SLOWER = 8.0
 """By which the cable is slowed down for that prompt, which would be over too soon else."""
 LEAST_MBIT = 10.0
+REST_SECONDS = 5.5
+"""For which a store that failed three times in a row is left alone by the connector, and a little more."""
 
 Prompts = Mapping[int, list[int]]
 """By number."""
@@ -82,7 +82,7 @@ class Scenario:
         self._ask(1, "store away", prompts["unseen"])
         self._ask(2, "store away", {**prompts["away"], **prompts["unseen"]})
         self.say(self.store.recover())
-        time.sleep(REST_SECONDS + 0.5)  # a store that failed is left alone for so long
+        time.sleep(REST_SECONDS)
         if self.store.keeps:
             self._ask(2, "back, saved before", prompts["kept"])
         self._fill("back, saved now", prompts["new"])

@@ -172,7 +172,7 @@ def shown_command(model: Path, transfer: Mapping[str, Any]) -> str:
 
 def doctor(host: Host, transfer: Mapping[str, Any], secrets: Mapping[str, str], folder: Path) -> str:
     """What `gainful doctor vllm --store URL` says on that machine; raises `HostsError` if it finds a problem."""
-    environment = {**secrets, **variables(folder), "GAINFUL_KV_TRANSFER_CONFIG": json.dumps(transfer)}
+    environment = {**secrets, **variables(folder), "GAINFUL_KV_TRANSFER_CONFIG": json.dumps(transfer), "COLUMNS": "120"}
     store = transfer["kv_connector_extra_config"]["store"]
     gainful = Path(sys.executable).with_name("gainful")
     return host.run(gainful, "doctor", "vllm", "--store", store, environment=environment)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from rich import box
 from rich.table import Table
 from scenario import Row
 from serving import Server
@@ -10,8 +11,8 @@ ROUTES = ("computed", "streamed", "local", "failed")
 
 
 def phases(rows: Sequence[Row]) -> Table:
-    """What happened, phase by phase."""
-    table = Table(title="Phases", title_justify="left")
+    """What happened, phase by phase, as Markdown."""
+    table = Table(box=box.MARKDOWN)
     for name in ("phase", "machine", "same tokens", "computed", "streamed", "TTFT s", "MB to machine 2", "went wrong"):
         table.add_column(name, justify="left" if name in ("phase", "went wrong") else "right")
     for row in rows:
@@ -30,7 +31,9 @@ def phases(rows: Sequence[Row]) -> Table:
 
 def routes(servers: Sequence[Server]) -> Table:
     """Tokens by route, as each server's page of metrics has them; nudges of one token are among them."""
-    table = Table("gainful:sparkv_tokens_total", *ROUTES, title="/metrics", title_justify="left")
+    table = Table("gainful:sparkv_tokens_total", box=box.MARKDOWN)
+    for route in ROUTES:
+        table.add_column(route, justify="right")
     for number, server in enumerate(servers, start=1):
         found = server.by_label("gainful:sparkv_tokens_total", "route")
         table.add_row(f"machine {number}", *(f"{found[route]:,}" for route in ROUTES))
