@@ -140,7 +140,8 @@ class Guarded:
             return None
         began = run.ledger.read_clock(step.at)
         await save_run(ctx, settings.key, run)
-        update = {"llm": llm if step.cap is None else capped(llm, step.cap, settings.token_cap)}
+        llm = llm if step.cap is None else capped(llm, step.cap, settings.token_cap)
+        update = {"llm": settings.clients.lend(llm)}
         twin = self.model_copy(update=update | _unforced(self, tools))  # type: ignore[attr-defined]
         seconds = step.cost.seconds if SECONDS in run.ledger.limits else None
         output = None

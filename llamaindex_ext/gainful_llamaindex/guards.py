@@ -1,7 +1,7 @@
 """`guard(agent, budget)`: hard limits for an agent you already have. It keeps its own loop; we only end it in time."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import new_class
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ from llama_index.core.tools import BaseTool
 
 from gainful.budget import Budget, Ledger, PriceTable
 from gainful_llamaindex.agent import BudgetedSearchAgent
+from gainful_llamaindex.clients import Clients
 from gainful_llamaindex.errors import UnsupportedAgentError
 from gainful_llamaindex.guarded import Guarded
 from gainful_llamaindex.run_state import store_key
@@ -39,6 +40,7 @@ class GuardSettings:
     token_cap: TokenCap | None
     prices: PriceTable | None
     notice: str | None
+    clients: Clients = field(default_factory=Clients, compare=False)
 
 
 def guard(

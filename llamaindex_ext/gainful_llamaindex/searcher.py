@@ -19,6 +19,7 @@ from gainful.budget.memory import Evidence
 from gainful.budget.state import SearchState
 from gainful.errors import UnknownNameError, did_you_mean
 from gainful_llamaindex.adapt import input_tokens_of, usage_of
+from gainful_llamaindex.clients import Clients
 from gainful_llamaindex.prompts import ANSWER_PROMPT, CRITIC_PROMPT, PROPOSE_PROMPT, known_facts, numbered
 from gainful_llamaindex.run_state import clock
 from gainful_llamaindex.token_caps import TokenCap, capped, own_cap
@@ -41,6 +42,7 @@ class Searcher:
     retrievers: Mapping[str, BaseRetriever]
     """By name of the search tool."""
     token_cap: TokenCap | None = None
+    clients: Clients = field(default_factory=Clients)
     prompts: dict[str, BasePromptTemplate] = field(
         default_factory=lambda: {
             "propose_prompt": PROPOSE_PROMPT,
@@ -113,7 +115,7 @@ class Searcher:
         llm, cap = self.llm, action.caps.max_output_tokens
         if cap is not None:
             own = own_cap(llm, self.token_cap)
-            llm = capped(llm, cap if own is None else min(cap, own), self.token_cap)
+            llm = self.clients.lend(capped(llm, cap if own is None else min(cap, own), self.token_cap))
         if on_text is None:
             return await llm.achat(messages)
         last = None

@@ -81,6 +81,13 @@ def test_a_copied_model_keeps_its_client_and_carries_the_new_cap():
     assert llm._get_model_kwargs()["max_tokens"] == 200
 
 
+def test_a_model_makes_its_client_at_the_first_call_and_keeps_it_under_this_name():
+    llm = OpenAI(model="gpt-4o-mini", api_key="none")
+    assert llm.reuse_client
+    assert llm._aclient is None
+    assert llm._get_aclient() is llm._aclient is llm._get_aclient()
+
+
 def test_the_token_counter_reads_raw_usage():
     class Response:
         additional_kwargs: dict = {}  # noqa: RUF012
