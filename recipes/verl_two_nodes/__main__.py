@@ -6,6 +6,7 @@ Both nodes are network namespaces of this machine, so it needs Linux, root and i
 import argparse
 import contextlib
 import json
+import os
 import shlex
 import shutil
 import sys
@@ -25,7 +26,7 @@ from base_model import BaseSettings, build, paths_for
 from plan import NUM_RANKS, plan_for
 from rich.console import Console
 from training_command import RunPlan
-from two_hosts import Host, HostsError, require_hosts, two_hosts
+from two_hosts import ADDRESSES, Host, HostsError, require_hosts, two_hosts
 from verl_on_cpu import launch, progress, records
 
 WATCH = Path(__file__).with_name("watch.py")
@@ -146,7 +147,7 @@ def _watched(session: Session) -> dict[str, Any]:
 @contextlib.contextmanager
 def _short_folder() -> Iterator[Path]:
     """Ray's sockets lie below it, and their whole path may have 107 characters."""
-    with tempfile.TemporaryDirectory(prefix="v2n-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix=f"v2n-{os.getpid()}-", dir="/tmp", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
 
@@ -165,7 +166,7 @@ def compare(plans: dict[int, RunPlan], found: dict[int, dict[str, Any]], console
 
 def describe(plan: RunPlan, num_nodes: int, without: list[int]) -> str:
     """What a dry run prints."""
-    hosts = [Host(f"node{number}", f"10.77.0.{number}") for number in (1, 2)[:num_nodes]]
+    hosts = [Host(f"node{number}", address) for number, address in enumerate(ADDRESSES[:num_nodes], start=1)]
     session = session_for(plan, hosts, Path("FOLDER"), without)
     heads = (None, cluster.address_at(session.head))
     lines = [f"{n.host.name}$ {shlex.join(n.command(head))}" for n, head in zip(session.nodes, heads, strict=False)]

@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.box import MARKDOWN
 from rich.table import Table
-from training_command import RunPlan
 from verl_on_cpu.records import REWARD_KEY, SECONDS_KEY, by_step, read_jsonl
+
+if TYPE_CHECKING:  # it loads torch
+    from training_command import RunPlan
 
 COMPARED = (
     REWARD_KEY,
@@ -25,13 +27,13 @@ TRAINING_ACTOR = "WorkerDict"
 """verl's actor class of a training process."""
 
 
-def steps_of(plan: RunPlan) -> list[dict[str, float]]:
+def steps_of(plan: "RunPlan") -> list[dict[str, float]]:
     """Per training step, the compared figures and the seconds."""
     records = [record for record in read_jsonl(plan.metrics_file) if REWARD_KEY in record["data"]]
     return [{"step": one["step"], **{key: one["data"][key] for key in (*COMPARED, SECONDS_KEY)}} for one in records]
 
 
-def answers_of(plan: RunPlan) -> dict[int, list[tuple[str, str, float]]]:
+def answers_of(plan: "RunPlan") -> dict[int, list[tuple[str, str, float]]]:
     """Step -> prompt, answer and score of every response, sorted: the order depends on how work was spread."""
     return {
         step: sorted((row["input"], row["output"], row["score"]) for row in read_jsonl(file))
@@ -52,7 +54,7 @@ def _short(class_name: str) -> str:
     return class_name.rsplit(".", 1)[-1]
 
 
-def record_of(plan: RunPlan, watched: Mapping[str, Any], *, link_bytes: tuple[int, int], seconds: float) -> dict:
+def record_of(plan: "RunPlan", watched: Mapping[str, Any], *, link_bytes: tuple[int, int], seconds: float) -> dict:
     """All that is kept of a finished run.
 
     Args:
@@ -98,7 +100,7 @@ def largest_differences(one: Sequence[Mapping[str, float]], other: Sequence[Mapp
     return {key: max(abs(a[key] - b[key]) for a, b in pairs) for key in COMPARED}
 
 
-def first_other_answers(one: RunPlan, other: RunPlan) -> int | None:
+def first_other_answers(one: "RunPlan", other: "RunPlan") -> int | None:
     """The first step in which two runs did not give the same answers and scores; None if there is none."""
     ours, theirs = answers_of(one), answers_of(other)
     return next((step for step in sorted(ours | theirs) if ours.get(step) != theirs.get(step)), None)
