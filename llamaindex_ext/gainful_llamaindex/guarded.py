@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Guarded"]
 
 _MARGIN = ControllerConfig().input_margin
+_CHOICES = frozenset({"any", "auto", "none", "required"})  # words of providers; other choices are names of tools
 
 
 class Guarded:
@@ -168,7 +169,8 @@ def _names(tools: Sequence[AsyncBaseTool]) -> list[str]:
 def _unforced(agent: Any, tools: list[Any]) -> dict[str, Any]:
     """A forced choice of a tool that is not offered makes a provider refuse the call."""
     forced = getattr(agent, "initial_tool_choice", None)
-    return {} if forced is None or forced in _names(tools) else {"initial_tool_choice": None}
+    possible = forced in _names(tools) or (tools and forced in _CHOICES)
+    return {} if forced is None or possible else {"initial_tool_choice": None}
 
 
 def _says_something(output: AgentOutput) -> bool:

@@ -251,6 +251,15 @@ def test_a_forced_tool_choice_is_dropped_where_no_tool_is_offered(searches):
     assert [call.tool_choice for call in offered.llm.calls] == ["search", None]
 
 
+def test_a_choice_that_names_no_tool_is_kept_while_there_are_tools(searches):
+    agent = guard(function_agent(searches, insatiable, initial_tool_choice="required"), "1/100")
+    run(agent)
+    assert [call.tool_choice for call in agent.llm.calls] == ["required", None]
+    agent = guard(function_agent(searches, insatiable, initial_tool_choice="required"), "0/100")
+    run(agent)
+    assert [call.tool_choice for call in agent.llm.calls] == [None]
+
+
 def test_react_agents_are_guarded_too(searches):
     def script(messages, tools):
         asked = sum("Observation" in (m.content or "") for m in messages)
