@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from copy import deepcopy
+from functools import cache
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -33,11 +35,17 @@ def tokenizer():
     return PreTrainedTokenizerFast(tokenizer_object=core, chat_template=TEMPLATE, **marks)
 
 
-def config_of(**algorithm):
+@cache
+def stock():
+    """verl's configuration; composing it takes longer than a test does."""
     from hydra import compose, initialize_config_module
 
     with initialize_config_module("verl.trainer.config", version_base=None):
-        config = compose("ppo_trainer")
+        return compose("ppo_trainer")
+
+
+def config_of(**algorithm):
+    config = deepcopy(stock())
     rollout = config.actor_rollout_ref.rollout
     with open_dict(config):
         config.algorithm.adv_estimator = algorithm.pop("estimator", "info_gain")
@@ -204,6 +212,21 @@ class TestGains:
         output, server = run(tokenizer, (lying, CALL, "<answer>paris</answer>"), config=config)
         assert values_of(output) == [0.25, 0.5]
         assert not any("tool_call" in prompt for _, prompt, _ in server.probes)
+
+    def test_evidence_is_rendered_alike_where_verl_has_no_builder_of_tokens(self, tokenizer):
+        from gainful_verl.agent_loop import InfoGainToolLoop
+
+        def rendered(loop):
+            return InfoGainToolLoop._render(loop, [{"role": "user", "content": "Where?"}])
+
+        def build_initial_tokens(messages):
+            return tokenizer.apply_chat_template(messages, tokenize=True, add_generation_prompt=True, return_dict=False)
+
+        builder = SimpleNamespace(build_initial_tokens=build_initial_tokens)
+        common = {"tokenizer": tokenizer, "apply_chat_template_kwargs": {}}
+        without = rendered(SimpleNamespace(continuous_token_builder=None, **common))
+        assert without == rendered(SimpleNamespace(continuous_token_builder=builder, **common))
+        assert tokenizer.decode(without) == "[user]Where?[assistant]"
 
     def test_likelihood_reads_the_tokens_of_the_gold_answer(self, tokenizer):
         output, server = run(tokenizer, config=config_of(kind="likelihood", likelihood={"form": "log"}))

@@ -8,6 +8,8 @@ from typing import Any
 
 from verl.experimental.agent_loop.agent_loop import AgentLoopOutput, register
 from verl.experimental.agent_loop.tool_agent_loop import AgentData, AgentState, ToolAgentLoop
+from verl.utils.tokenizer import normalize_token_ids
+from verl.utils.tokenizer.chat_template import apply_chat_template
 
 from gainful.errors import ConfigError
 from gainful_verl.gain_output import ending_with_the_policy
@@ -55,7 +57,11 @@ class InfoGainToolLoop(ToolAgentLoop):
                 self._trajectory.cancel()
 
     def _render(self, messages: list[dict[str, str]]) -> list[int]:
-        return list(self.continuous_token_builder.build_initial_tokens(messages))
+        if self.continuous_token_builder is not None:
+            return list(self.continuous_token_builder.build_initial_tokens(messages))
+        # data.continuous_token is off, where verl has that option
+        options = {"tokenize": True, "add_generation_prompt": True, **self.apply_chat_template_kwargs}
+        return normalize_token_ids(apply_chat_template(self.tokenizer, messages, **options))
 
     async def _handle_pending_state(self, agent_data: AgentData, sampling_params: dict[str, Any]) -> AgentState:
         state = await super()._handle_pending_state(agent_data, sampling_params)
