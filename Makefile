@@ -1,5 +1,5 @@
 # Every command a contributor needs. Each one makes the environments it uses.
-.PHONY: demo test test-core test-core-oldest test-verl test-verl-oldest test-llamaindex test-llamaindex-oldest test-llamaindex-middle test-vllm test-vllm-http test-stores store-servers test-browser browser lint format lab docs docs-site release-check newest bench clean env-core env-verl env-llamaindex env-vllm env-stores env-docs
+.PHONY: demo test test-core test-core-oldest test-verl test-verl-oldest test-verl-nodes test-llamaindex test-llamaindex-oldest test-llamaindex-middle test-vllm test-vllm-http test-stores store-servers test-browser browser lint format lab docs docs-site release-check newest bench clean env-core env-verl env-llamaindex env-vllm env-stores env-docs
 
 demo: env-verl env-llamaindex env-vllm store-servers
 	.venvs/verl/bin/python recipes/demo
@@ -17,7 +17,11 @@ test-core-oldest:
 	.venvs/core-oldest/bin/python -m pytest tests/unit tests/property tests/contract
 
 test-verl: env-verl
-	GAINFUL_EXPECT_HOSTS=verl .venvs/verl/bin/python -m pytest tests/verl tests/unit/infogain/test_nli.py
+	GAINFUL_EXPECT_HOSTS=verl .venvs/verl/bin/python -m pytest tests/verl tests/unit/infogain/test_nli.py -m "not two_nodes"
+
+# two Ray nodes, as network namespaces of this machine
+test-verl-nodes: env-verl
+	GAINFUL_EXPECT_HOSTS=verl .venvs/verl/bin/python -m pytest tests/verl -m two_nodes
 
 test-llamaindex: env-llamaindex
 	GAINFUL_EXPECT_HOSTS=llamaindex .venvs/llamaindex/bin/python -m pytest tests/llamaindex -m "not vllm_http"
@@ -49,7 +53,7 @@ browser:
 
 test-verl-oldest:
 	.ci/env.sh verl oldest
-	GAINFUL_EXPECT_HOSTS=verl .venvs/verl-oldest/bin/python -m pytest tests/verl -m "not slow"
+	GAINFUL_EXPECT_HOSTS=verl .venvs/verl-oldest/bin/python -m pytest tests/verl -m "(not slow and not two_nodes) or every_release"
 
 lint: env-core
 	.venvs/core/bin/ruff check .

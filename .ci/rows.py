@@ -18,12 +18,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 ALWAYS = ("lint", "docs", "core", "browser", "stores", "llamaindex", "verl", "vllm")
-ROTATION = (("verl-oldest",), ("core-oldest", "llamaindex-middle"), ("llamaindex-oldest", "vllm-http"))
+ROTATION = (
+    ("verl-oldest",),
+    ("core-oldest", "llamaindex-middle", "llamaindex-oldest"),
+    ("verl-nodes", "vllm-http"),
+)
 """What is added on the first, second, third day. By the number of the day since year 1, which no new year restarts."""
 ROWS = (*ALWAYS, *(row for rows in ROTATION for row in rows))
 TARGETS = {"lint": "lint", "docs": "docs-site"}
 """What make calls a row, where that is not `test-<row>`."""
-SHARED = {"lint": ("core",), "browser": ("core",), "vllm-http": ("llamaindex", "vllm")}
+SHARED = {"lint": ("core",), "browser": ("core",), "verl-nodes": ("verl",), "vllm-http": ("llamaindex", "vllm")}
 """Rows that run in the environments of others."""
 
 

@@ -16,7 +16,7 @@ REWARD, ADVANTAGE = "critic/score/mean", "critic/advantages/mean"
 
 needs_namespaces = pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("ip", path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is None,
-    reason="network namespaces need root and iproute2; run make test-verl as root",
+    reason="network namespaces need root and iproute2; run make test-verl-nodes as root",
 )
 
 
@@ -138,7 +138,7 @@ def both_runs(tmp_path_factory, bases):
     return out, json.loads((out / "summary.json").read_text())
 
 
-@pytest.mark.slow
+@pytest.mark.two_nodes
 @needs_namespaces
 def test_training_runs_on_both_nodes_and_gainful_is_found_on_both_by_entry_point(both_runs):
     out, summary = both_runs
@@ -153,7 +153,7 @@ def test_training_runs_on_both_nodes_and_gainful_is_found_on_both_by_entry_point
     assert "gainful.verl: agpo update 2: gainful/adv/net_seq=" in log
 
 
-@pytest.mark.slow
+@pytest.mark.two_nodes
 @needs_namespaces
 def test_one_node_gives_the_same_answers_and_figures(both_runs):
     comparison = both_runs[1]["comparison"]
@@ -161,7 +161,7 @@ def test_one_node_gives_the_same_answers_and_figures(both_runs):
     assert max(comparison["largest_differences"].values()) < 1e-5
 
 
-@pytest.mark.slow
+@pytest.mark.two_nodes
 @needs_namespaces
 def test_an_interrupt_leaves_no_node_and_no_process(tmp_path, repository, bases):
     command = [sys.executable, RECIPE, "--nodes", "2", "--steps", "2", "--out", str(tmp_path), "--bases", str(bases)]

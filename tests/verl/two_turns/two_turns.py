@@ -7,6 +7,8 @@ from uuid import uuid4
 
 from task import parse_problem, value_of
 from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopOutput
+from verl.utils.tokenizer import normalize_token_ids
+from verl.utils.tokenizer.chat_template import apply_chat_template
 
 TOKENS_PER_TURN = 6
 NAN = float("nan")
@@ -17,7 +19,9 @@ class TwoTurns(AgentLoopBase):
 
     async def run(self, sampling_params, **row) -> AgentLoopOutput:
         problem = parse_problem(row["reward_model"]["ground_truth"])
-        prompt_ids = list(await self.ct_build_initial_tokens(list(row["raw_prompt"])))
+        prompt_ids = normalize_token_ids(
+            apply_chat_template(self.tokenizer, list(row["raw_prompt"]), tokenize=True, add_generation_prompt=True)
+        )
         response = Response(self, prompt_ids, sampling_params)
         answers = [await response.answer()]
         states = ["the question"]
