@@ -110,12 +110,13 @@ def _host_functions(spec: EstimatorSpec, options: Options, algorithm: Any, uids:
 
     by_std = algorithm is None or algorithm.get("norm_adv_by_std_in_grpo", True)
 
-    def base(outcome: Tensor, response_mask: Tensor, _group_ids: Tensor) -> Tensor:
+    def base(outcome: Tensor, _group_ids: Tensor) -> Tensor:
+        one_token = torch.ones_like(outcome, dtype=torch.int64)[:, None]  # with all, verl makes two tensors of [B, T]
         return compute_grpo_outcome_advantage(
             token_level_rewards=outcome[:, None],
-            response_mask=response_mask,
+            response_mask=one_token,
             index=uids,
             norm_adv_by_std_in_grpo=by_std,
-        )[0]
+        )[0][:, 0]
 
     return {"base": base}

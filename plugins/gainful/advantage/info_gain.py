@@ -11,7 +11,7 @@ from gainful.advantage.groups import Groups, group_rows
 from gainful.advantage.info_gain_credit import InfoGainConfig, row_gain, turn_part
 from gainful.advantage.info_gain_metrics import info_gain_metrics
 from gainful.advantage.missing_gains import may_use_gains
-from gainful.advantage.rows import broadcast, check_config, check_shapes, outcome_scores
+from gainful.advantage.rows import broadcast, check_config, check_shapes, outcome_scores, spread
 from gainful.advantage.turns import find_turns
 from gainful.advantage.types import Advantages, Registration
 
@@ -25,7 +25,7 @@ def info_gain(
     group_ids: Tensor,
     *,
     config: InfoGainConfig = InfoGainConfig(),
-    base: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None,
+    base: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> Advantages:
     """Advantage of the outcome plus lambda times a centred gain-to-go per turn.
 
@@ -40,8 +40,7 @@ def info_gain(
         response_mask: [B, T]; turns are its runs of nonzero entries.
         group_ids: [B] int64; equal for responses to one prompt, in any order.
         config: Weight, form, baseline, and what a missing gain does.
-        base: Of outcome [B], mask and group ids, gives advantages [B, T]: a host's own GRPO, where it is wanted bit for
-            bit.
+        base: Of outcome [B] and group ids [B], gives advantages [B]: a host's own GRPO, where it is wanted bit for bit.
 
     Returns:
         `advantages` and `returns`, one [B, T] tensor, constant over a turn, zero where the mask is.
@@ -81,10 +80,10 @@ def _on_outcome(
     response_mask: Tensor,
     group_ids: Tensor,
     groups: Groups,
-    base: Callable[[Tensor, Tensor, Tensor], Tensor] | None,
+    base: Callable[[Tensor, Tensor], Tensor] | None,
 ) -> Advantages:
     if base is not None:
-        advantages = base(outcome, response_mask, group_ids)
+        advantages = spread(base(outcome, group_ids), response_mask)
         return Advantages(advantages, advantages)
     return broadcast(group_relative(outcome.double(), groups), response_mask, outcome)
 

@@ -25,6 +25,7 @@ __all__ = [
     "row_blocks",
     "row_lengths",
     "row_sums",
+    "spread",
 ]
 
 _BLOCK_ELEMENTS = 2**18
@@ -90,8 +91,13 @@ def broadcast(values: Tensor, response_mask: Tensor, rewards: Tensor) -> Advanta
     The result has float32 (float64 for float64 rewards) and is rounded once, here.
     """
     dtype = torch.float64 if rewards.dtype == torch.float64 else torch.float32
-    out = _indicator(response_mask, dtype).mul_(values.to(dtype)[:, None])
+    out = spread(values.to(dtype), response_mask)
     return Advantages(out, out)
+
+
+def spread(values: Tensor, response_mask: Tensor) -> Tensor:
+    """[B, T] of the dtype of `values` [B]: bit for bit their product with a mask of zeros and ones, in a new tensor."""
+    return _indicator(response_mask, values.dtype).mul_(values[:, None])
 
 
 def row_lengths(response_mask: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from gainful.advantage.groups import group_rows
 from gainful.advantage.ngrpo import NgrpoConfig, ngrpo
 from gainful.advantage.nsr import NsrConfig, nsr
 from gainful.advantage.psr import PsrConfig, psr
-from gainful.advantage.rows import broadcast, check_config, check_shapes, check_signal, outcome_scores, row_sums
+from gainful.advantage.rows import broadcast, check_config, check_shapes, check_signal, outcome_scores, row_sums, spread
 from gainful.advantage.turn_baseline import centred
 from gainful.advantage.turns import Turns, find_turns
 from gainful.advantage.types import Advantages, Registration
@@ -82,7 +82,7 @@ def turn_credit(
     config: TurnCreditConfig = TurnCreditConfig(),
     turn_rewards: Tensor | None = None,
     turn_valid: Tensor | None = None,
-    base: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None,
+    base: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> Advantages:
     """Advantage of the outcome plus a centred reward-to-go per turn.
 
@@ -102,7 +102,7 @@ def turn_credit(
         config: Mode, base and weights.
         turn_rewards: [B, T] float; a reward on a token counts for the turn it is in or follows.
         turn_valid: [B] bool; rows whose turn rewards are known. The others are alive at no turn and get no turn part.
-        base: Of outcome [B], mask and group ids, gives advantages [B, T]; in place of `config.base`, where a host's own
+        base: Of outcome [B] and group ids [B], gives advantages [B]; in place of `config.base`, where a host's own
             estimator is wanted bit for bit.
 
     Returns:
@@ -151,10 +151,10 @@ def _base(
     response_mask: Tensor,
     group_ids: Tensor,
     config: TurnCreditConfig,
-    base: Callable[[Tensor, Tensor, Tensor], Tensor] | None,
+    base: Callable[[Tensor, Tensor], Tensor] | None,
 ) -> Advantages:
     if base is not None:
-        advantages = base(outcome, response_mask, group_ids)
+        advantages = spread(base(row_sums(outcome), group_ids), response_mask)
         return Advantages(advantages, advantages)
     estimate, _ = BASES[config.base]
     return estimate(outcome, response_mask, group_ids, config=config.base_config())

@@ -186,6 +186,19 @@ def test_weight_zero_is_the_base_bit_for_bit_whatever_the_turn_rewards(base, fun
     assert torch.equal(found.advantages, function(*U1.inputs).advantages)
 
 
+def test_a_hosts_base_is_given_one_outcome_a_row_wherever_the_rewards_lie():
+    rewards = torch.zeros(U1.mask.shape, dtype=torch.float64)
+    rewards[:, 0], rewards[:, -1] = -1.0, U1.outcome + 1.0
+    found = turn_credit(
+        rewards,
+        *U1.inputs[1:],
+        config=TurnCreditConfig(lam=0),
+        turn_rewards=U1.turn_rewards,
+        base=lambda outcome, group_ids: outcome - group_ids,
+    )
+    assert torch.equal(found.advantages, (U1.outcome - U1.ids)[:, None] * (U1.mask != 0))
+
+
 def test_options_reach_the_base():
     found = credit(U1, lam=0, base_options={"delta": 0.5})
     assert not torch.equal(found, agpo(*U1.inputs).advantages)
