@@ -64,7 +64,7 @@ def main() -> int:
     except KeyboardInterrupt:
         say("interrupted; both machines are gone")
         return 130
-    console.print(phases(rows), servers_table)
+    console.print(phases(rows), servers_table, sep="")
     say(f"{time.monotonic() - began:.0f} s in all; load average {load:.1f} before, {os.getloadavg()[0]:.1f} after")
     for wrong in (found := check(rows)):
         say(f"WRONG: {wrong}")
@@ -85,6 +85,7 @@ def run(options: argparse.Namespace, say: Say) -> tuple[Sequence[Row], Table]:
             weights_revision="tiny-1",
             calibration_folder=str(out / "calibration"),
             use_plan=False,  # whether the tiny model is worth it is not the question here
+            lookup_seconds=1.0,  # of cores that are shared by everything
         )
         say(f"two machines and {store.name}; on both: {shown_command(model, transfer)}")
         servers = _serve(hosts, model, transfer, environment, out)

@@ -5,15 +5,14 @@ to whichever machine has the primary (what keepalived or a managed cache's endpo
 """
 
 import hashlib
-import os
 import secrets
 import shutil
+import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from subprocess import Popen
 from typing import Any
 
 from two_hosts import CABLE, PATH, Host, HostsError
@@ -35,10 +34,8 @@ class RedisPair:
     first: Host
     second: Host
     folder: Path
-    passwords: dict[str, str] = field(
-        default_factory=lambda: {name: secrets.token_urlsafe(24) for name in ("kv", "replica", "admin")}
-    )
-    primary: "Popen[bytes] | None" = None
+    passwords: Mapping[str, str]
+    primary: "subprocess.Popen[bytes] | None" = None
     is_replicated: bool = True
     keeps = True
     """What was saved outlives the primary."""
@@ -106,34 +103,18 @@ class RedisPair:
             finally:
                 client.close()
 
-    def _start(self, host: Host, *settings: str) -> "Popen[bytes]":
+    def _start(self, host: Host, *settings: str) -> "subprocess.Popen[bytes]":
         side = host.name.rpartition("-")[2]
         file = self.folder / f"redis-{side}.conf"
         file.touch(
             mode=0o600
         )  # before there is anything in it: it holds what users' passwords hash to, and one password
-        file.write_text("\n".join([*self._settings(), *settings]) + "\n")
+        file.write_text("\n".join([*base_settings(self.folder, self.passwords), *settings]) + "\n")
         process = host.start("redis-server", file, log=self.folder / f"redis-{side}.log")
         self._wait_for(host, process)
         return process
 
-    def _settings(self) -> list[str]:
-        def user(name: str, rights: str) -> str:
-            return f"user {name} on #{hashlib.sha256(self.passwords[name].encode()).hexdigest()} resetchannels {rights}"
-
-        return [
-            f"bind * -::*\nport 0\ntls-port {PORT}\ntls-replication yes\ntls-auth-clients no",
-            f"tls-cert-file {self.folder / 'cert.pem'}\ntls-key-file {self.folder / 'key.pem'}",
-            f"tls-ca-cert-file {self.folder / 'cert.pem'}",
-            'save ""\nappendonly no\nmaxmemory 512mb\nmaxmemory-policy allkeys-lru',
-            "user default off",
-            user("kv", f"~{PREFIX}:* {USER_RIGHTS}"),
-            user("replica", REPLICA_RIGHTS),
-            user("admin", "~* +@all"),
-            f"masteruser replica\nmasterauth {self.passwords['replica']}",
-        ]
-
-    def _wait_for(self, host: Host, process: "Popen[bytes]") -> None:
+    def _wait_for(self, host: Host, process: "subprocess.Popen[bytes]") -> None:
         import redis
 
         until = time.monotonic() + WAIT_SECONDS
@@ -158,23 +139,49 @@ def open_redis_pair(first: Host, second: Host, folder: Path) -> Iterator[RedisPa
     for program, package in (("redis-server", "redis-server"), ("openssl", "openssl")):
         if shutil.which(program, path=PATH) is None:
             raise HostsError(f"expected the program {program}, found none; apt-get install --yes {package}")
-    pair = RedisPair(first, second, folder)
-    _certificate(first, folder, (ADDRESS, first.address, second.address))
+    pair = RedisPair(first, second, folder, new_passwords())
+    make_certificate(folder, (ADDRESS, first.address, second.address))
     pair._address("add", first)
     pair.primary = pair._start(first)
     pair._start(second, f"replicaof {first.address} {PORT}")
     yield pair
 
 
-def _certificate(host: Host, folder: Path, addresses: tuple[str, ...]) -> None:
-    """Self-signed, for one day; in a real deployment your own authority's."""
+def make_certificate(folder: Path, addresses: Sequence[str]) -> None:
+    """`cert.pem` and `key.pem`, self-signed, for one day; in a real deployment your own authority's."""
     names = ",".join(f"IP:{address}" for address in addresses)
-    before = os.umask(0o077)
-    try:
-        host.run(
-            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
-            *("-keyout", folder / "key.pem", "-out", folder / "cert.pem", "-days", "1", "-subj", "/CN=cache"),
-            *("-addext", f"subjectAltName={names}"),
-        )
-    finally:
-        os.umask(before)
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command += [
+        "-keyout",
+        str(folder / "key.pem"),
+        "-out",
+        str(folder / "cert.pem"),
+        "-days",
+        "1",
+    ]  # the key: mode 0600
+    command += ["-subj", "/CN=cache", "-addext", f"subjectAltName={names}"]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def base_settings(folder: Path, passwords: Mapping[str, str]) -> list[str]:
+    """Lines of redis.conf: TLS only, a cache that drops the oldest, users with the rights that they need."""
+    return [
+        f"port 0\ntls-port {PORT}\ntls-replication yes\ntls-auth-clients no",
+        f"tls-cert-file {folder / 'cert.pem'}\ntls-key-file {folder / 'key.pem'}",
+        f"tls-ca-cert-file {folder / 'cert.pem'}",
+        f'bind * -::*\ndir {folder}\nsave ""\nappendonly no\nmaxmemory 512mb\nmaxmemory-policy allkeys-lru',
+        "user default off",
+        _user("kv", passwords, f"~{PREFIX}:* {USER_RIGHTS}"),
+        _user("replica", passwords, REPLICA_RIGHTS),
+        _user("admin", passwords, "~* +@all"),
+        f"masteruser replica\nmasterauth {passwords['replica']}",
+    ]
+
+
+def new_passwords() -> dict[str, str]:
+    """One for each user."""
+    return {name: secrets.token_urlsafe(24) for name in ("kv", "replica", "admin")}
+
+
+def _user(name: str, passwords: Mapping[str, str], rights: str) -> str:
+    return f"user {name} on #{hashlib.sha256(passwords[name].encode()).hexdigest()} resetchannels {rights}"

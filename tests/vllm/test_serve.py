@@ -1,14 +1,14 @@
-"""Two servers, one after the other, that share a folder: the second streams what the first one saved."""
+"""`vllm serve`, twice, one after the other, with a folder as store: the second streams what the first one saved."""
 
 import json
 import os
 import random
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -48,13 +48,24 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def serve(model_folder, transfer_config, tmp_path_factory):
+def cli():
+    """recipes/vllm_cli.py: the real program, which builds of another name than `vllm` need help to start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(Path(__file__).parents[2] / "recipes"))
+        import vllm_cli
+
+        return vllm_cli
+
+
+@pytest.fixture(scope="module")
+def serve(cli, model_folder, transfer_config, tmp_path_factory):
     """`with serve() as server`: a real server, on the folder that they all share."""
     folder = tmp_path_factory.mktemp("serve")
     config = transfer_config(
         store=f"file://{folder / 'store'}", store_options={"durable": False}, calibration_folder=str(folder / "fits")
     )
     environment = {**os.environ, "VLLM_ENABLE_V1_MULTIPROCESSING": "1", "VLLM_LOGGING_LEVEL": "INFO"}
+    environment |= cli.variables(folder)
     options = ["--dtype", "float32", "--enforce-eager", "--served-model-name", "tiny", "--block-size", "32"]
     options += ["--max-model-len", "2048", "--max-num-seqs", "8", "--max-num-batched-tokens", "128"]
     options += ["--scheduler-cls", SCHEDULER, "--kv-transfer-config", json.dumps(config)]
@@ -63,8 +74,7 @@ def serve(model_folder, transfer_config, tmp_path_factory):
     def start():
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
-        command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model_folder)]
-        command += ["--host", "127.0.0.1", "--port", str(port), *options]
+        command = [cli.program(), "serve", model_folder, "--host", "127.0.0.1", "--port", str(port), *options]
         log = folder / f"{port}.log"
         with log.open("w") as out:
             process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=environment)
