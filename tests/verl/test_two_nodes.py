@@ -171,7 +171,7 @@ def test_an_interrupt_leaves_no_node_and_no_process(tmp_path, repository, bases)
         while not joined.exists() and process.poll() is None:
             time.sleep(0.1)
         process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=120)
+        output, _ = process.communicate(timeout=240)
     finally:
         process.kill()
     assert process.returncode == 130, output
