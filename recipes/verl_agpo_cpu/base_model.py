@@ -5,23 +5,18 @@ some of the arithmetic, and is often wrong. Some targets were shown more rarely 
 difficulty, as they do in real data. Held-out problems were never shown.
 """
 
-import hashlib
-import json
 import random
 import shutil
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import torch
 from task import DATA_SOURCE, DIGITS, Problem, expressions, solutions, split
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
-
-Progress = Callable[[int, int, float], None]
-"""Called after a step with the step, the number of steps, and the loss."""
+from verl_on_cpu.tiny_llama import Batch, LlamaSettings, Progress, make_llama, padded, train_llama
 
 PAD, EOS, USER, ANSWER = "<pad>", "<eos>", "<user>", "<answer>"
 CHARACTERS = "0123456789+ no"
@@ -30,32 +25,17 @@ CHAT_TEMPLATE = (
     "{{ '<user>' if message['role'] == 'user' else '<answer>' }}{{ message['content'] }}"
     "{% endfor %}{% if add_generation_prompt %}<answer>{% endif %}"
 )
-SETTINGS_FILE = "settings.json"
 
 
 @dataclass(frozen=True)
-class BaseSettings:
-    """Everything that decides what is built; a change of any field builds a new base."""
+class BaseSettings(LlamaSettings):
+    """Of the base: a quarter of a million parameters."""
 
-    seed: int = 0
-    hidden_size: int = 96
-    num_layers: int = 2
-    num_heads: int = 4
-    num_steps: int = 600
-    batch_size: int = 96
-    learning_rate: float = 3e-3
     wrong_share: float = 0.2
     """Share of wrong demonstrations."""
     rarest_weight: float = 0.1
     """How often the rarest target is shown, relative to the most frequent one; the others lie between them."""
     held_out_share: float = 0.2
-    layout_version: int = 1
-    """Raised when this file builds something else from the same settings."""
-
-    def digest(self) -> str:
-        """A short name for these settings."""
-        text = json.dumps(asdict(self), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
@@ -77,9 +57,8 @@ class BasePaths:
         return self.folder / "val.parquet"
 
     def holds(self, settings: BaseSettings) -> bool:
-        """Whether a finished base with these settings is here; the settings file is written last."""
-        file = self.folder / SETTINGS_FILE
-        return file.exists() and json.loads(file.read_text()) == asdict(settings)
+        """Whether a finished base with these settings is here."""
+        return settings.are_those_of(self.folder)
 
 
 def paths_for(root: Path, settings: BaseSettings) -> BasePaths:
@@ -100,26 +79,6 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
         additional_special_tokens=[USER, ANSWER],
         chat_template=CHAT_TEMPLATE,
         clean_up_tokenization_spaces=False,
-    )
-
-
-def make_model(settings: BaseSettings, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
-    """A Llama of about a quarter of a million parameters, with seeded random weights."""
-    torch.manual_seed(settings.seed)
-    return LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=settings.hidden_size,
-            intermediate_size=3 * settings.hidden_size,
-            num_hidden_layers=settings.num_layers,
-            num_attention_heads=settings.num_heads,
-            num_key_value_heads=settings.num_heads,
-            max_position_embeddings=64,
-            tie_word_embeddings=False,
-            pad_token_id=tokenizer.pad_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            bos_token_id=None,
-        )
     )
 
 
@@ -158,49 +117,15 @@ class NoisyTeacher:
         return "".join(answer)
 
 
-def train_model(
-    model: LlamaForCausalLM,
-    tokenizer: PreTrainedTokenizerFast,
-    teacher: NoisyTeacher,
-    settings: BaseSettings,
-    progress: Progress,
-) -> None:
-    """Next-token training on the answers alone; the prompt carries no loss."""
-    peak = settings.learning_rate
-    optimizer = torch.optim.AdamW(model.parameters(), lr=peak, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak, total_steps=settings.num_steps, pct_start=0.1)
-    model.train()
-    for step in range(1, settings.num_steps + 1):
-        batch = _encode(tokenizer, teacher.demonstrations(settings.batch_size))
-        loss = _optimise(model, optimizer, *batch)
-        schedule.step()
-        progress(step, settings.num_steps, loss)
-
-
-def _optimise(model, optimizer, input_ids: torch.Tensor, labels: torch.Tensor) -> float:
-    """One optimiser step on a batch; returns its loss."""
-    mask = input_ids != model.config.pad_token_id
-    loss = model(input_ids=input_ids, attention_mask=mask, labels=labels).loss
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    optimizer.step()
-    optimizer.zero_grad()
-    return float(loss.detach())
-
-
-def _encode(tokenizer, pairs: list[tuple[str, str]]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and labels, [B, T] int64, padded on the right; labels are -100 outside the answer."""
+def _encode(tokenizer: PreTrainedTokenizerFast, pairs: list[tuple[str, str]]) -> Batch:
+    """Demonstrations with labels on the answers alone; the prompt carries no loss."""
     rows, labels = [], []
     for question, answer in pairs:
         prompt = tokenizer.encode(f"{USER}{question}{ANSWER}")
         response = tokenizer.encode(f"{answer}{EOS}")
         rows.append(torch.tensor(prompt + response))
         labels.append(torch.tensor([-100] * len(prompt) + response))
-    pad = torch.nn.utils.rnn.pad_sequence
-    return (
-        pad(rows, batch_first=True, padding_value=tokenizer.pad_token_id),
-        pad(labels, batch_first=True, padding_value=-100),
-    )
+    return padded(rows, labels, pad_token_id=tokenizer.pad_token_id)
 
 
 def as_rows(problems: list[Problem], part: str) -> pd.DataFrame:
@@ -224,11 +149,12 @@ def build(settings: BaseSettings, paths: BasePaths, progress: Progress) -> None:
     paths.model.mkdir(parents=True)
     training, held_out = split(held_out_share=settings.held_out_share, seed=settings.seed)
     tokenizer = make_tokenizer()
-    model = make_model(settings, tokenizer)
-    train_model(model, tokenizer, NoisyTeacher(settings, training), settings, progress)
+    model = make_llama(settings, tokenizer, intermediate_size=3 * settings.hidden_size, max_tokens=64)
+    teacher = NoisyTeacher(settings, training)
+    train_llama(model, settings, lambda _: _encode(tokenizer, teacher.demonstrations(settings.batch_size)), progress)
     transformers_logging.disable_progress_bar()  # saving takes a moment, and the caller shows progress
     tokenizer.save_pretrained(paths.model)
     model.save_pretrained(paths.model)
     as_rows(training, "train").to_parquet(paths.train)
     as_rows(held_out, "val").to_parquet(paths.val)
-    (paths.folder / SETTINGS_FILE).write_text(json.dumps(asdict(settings), indent=2))
+    settings.write_to(paths.folder)

@@ -19,7 +19,7 @@ from base_model import BaseSettings, build, paths_for
 from expected_range import misses
 from rich.console import Console
 from training_command import RunPlan
-from verl_on_cpu import launch, progress, records
+from verl_on_cpu import progress, records, watched_run
 
 DEFAULT_BASES = Path("out/bases")
 PACKAGES = ("gainful", "verl", "torch", "transformers", "ray", "tensordict", "TransferQueue")
@@ -108,11 +108,7 @@ def make_base(plan: RunPlan, display: progress.Display) -> float:
     settings, start = BaseSettings(), time.monotonic()
     if plan.base.holds(settings):
         return 0.0
-
-    def report(step: int, num_steps: int, loss: float) -> None:
-        display.update(phase="base model", step=step, num_steps=num_steps, note=f"loss {loss:.2f}")
-
-    build(settings, plan.base, report)
+    build(settings, plan.base, watched_run.base_progress(display))
     return time.monotonic() - start
 
 
@@ -176,15 +172,6 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def print_failure(console: Console, plan: RunPlan, reason: str) -> None:
-    """Say why a run failed, with the lines of its log that matter."""
-    console.print(f"[red]{reason}[/]", highlight=False)
-    log = plan.log_file.read_text(errors="replace") if plan.log_file.exists() else ""
-    for line in records.last_errors(log):
-        console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
-    console.print(f"whole log: {plan.log_file}", markup=False, highlight=False, soft_wrap=True)
-
-
 def print_result(console: Console, summary: dict[str, Any], file: Path) -> None:
     """The figures before and after, in one line each."""
     for name in ("before", "after"):
@@ -207,20 +194,15 @@ def train(options: argparse.Namespace, console: Console) -> int:
     with progress.open_display(console, f"{plan.estimator} seed {plan.seed}") as display:
         base_seconds = make_base(plan, display)
         start = time.monotonic()
-        try:
-            status = launch.run(
-                plan.command(),
-                plan.added_environment(),
-                plan.log_file,
-                max_seconds=options.max_seconds,
-                look=lambda: progress.show(display, plan),
-            )
-            reason = f"verl ended with status {status}"
-        except launch.RunTimeoutError as error:
-            status, reason = 1, str(error)
-        progress.show(display, plan)
-    if status:
-        print_failure(console, plan, reason)
+        reason = watched_run.run_and_show(
+            plan,
+            display,
+            command=plan.command(),
+            environment=plan.added_environment(),
+            max_seconds=options.max_seconds,
+        )
+    if reason is not None:
+        watched_run.print_failure(console, plan.log_file, reason)
         return 1
     summary = summarise(plan, run_seconds=time.monotonic() - start, base_seconds=base_seconds)
     file = plan.out / "summary.json"

@@ -21,7 +21,7 @@ import outputs
 from plan import ARMS, COMPARED, Run
 from results import arm_record, summarise
 from rich.console import Console
-from verl_on_cpu import launch, progress, records
+from verl_on_cpu import progress, watched_run
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -70,13 +70,8 @@ def finished(run: Run) -> dict[str, Any] | None:
 
 def make_base(display: progress.Display, folder: Path, settings: base_model.BaseSettings) -> None:
     """Build the base model unless it is there."""
-    if base_model.is_built(folder, settings):
-        return
-
-    def report(step: int, num_steps: int, loss: float) -> None:
-        display.update(phase="base model", step=step, num_steps=num_steps, note=f"loss {loss:.2f}")
-
-    base_model.build(settings, folder, report)
+    if not settings.are_those_of(folder):
+        base_model.build(settings, folder, watched_run.base_progress(display))
 
 
 def execute(run: Run, options: argparse.Namespace, console: Console) -> dict[str, Any] | None:
@@ -86,20 +81,11 @@ def execute(run: Run, options: argparse.Namespace, console: Console) -> dict[str
     start = time.monotonic()
     with progress.open_display(console, run.name) as display:
         make_base(display, run.base, settings_for(options))
-        try:
-            status = launch.run(
-                run.command(),
-                run.environment(),
-                run.log_file,
-                max_seconds=options.max_seconds,
-                look=lambda: progress.show(display, run),
-            )
-            reason = f"verl ended with status {status}"
-        except launch.RunTimeoutError as error:
-            status, reason = 1, str(error)
-    if status:
-        log = run.log_file.read_text(errors="replace") if run.log_file.exists() else ""
-        console.print("\n".join([reason, *records.last_errors(log), f"whole log: {run.log_file}"]), markup=False)
+        reason = watched_run.run_and_show(
+            run, display, command=run.command(), environment=run.environment(), max_seconds=options.max_seconds
+        )
+    if reason is not None:
+        watched_run.print_failure(console, run.log_file, reason)
         return None
     summary = summarise(run, time.monotonic() - start)
     run.summary_file.write_text(json.dumps(summary, indent=2))

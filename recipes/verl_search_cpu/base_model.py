@@ -1,18 +1,17 @@
 """Builds tokenizer, policy and data on the spot: a tiny Llama that knows the form of a search and little else."""
 
-import hashlib
 import json
 import random
 import shutil
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import torch
 from demonstrations import CALL, CALL_END, EOS, Segment, Teacher
 from tokenizers import AddedToken, Regex, Tokenizer, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
+from verl_on_cpu.tiny_llama import Batch, LlamaSettings, Progress, make_llama, padded, train_llama
 from world import CITIES, PEOPLE, THINGS, Question, World, draw_world, split
 
 PAD, UNKNOWN = "<pad>", "<unk>"
@@ -29,39 +28,24 @@ CHAT_TEMPLATE = (
     "{% elif m['role'] == 'assistant' %}<assistant>{{ m['content'] }}" + EOS + "{% endif %}"
     "{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
 )
-SETTINGS_FILE = "settings.json"
 DATA_SOURCE = "two_searches"
 
 
 @dataclass(frozen=True)
-class BaseSettings:
-    """Everything that decides the base; a change of any field builds a new one."""
+class BaseSettings(LlamaSettings):
+    """Of the base; the steps are both lessons together."""
 
-    seed: int = 0
-    hidden_size: int = 96
     num_layers: int = 3
-    num_heads: int = 4
     num_copy_steps: int = 1000
-    """First steps: right demonstrations, and every token is predicted, which teaches to copy."""
+    """First steps: right demonstrations, and every token is predicted, which teaches to copy. The others show partly
+    wrong demonstrations, and only what the policy writes is predicted."""
     num_steps: int = 1300
-    """In all; the others show partly wrong demonstrations, and only what the policy writes is predicted."""
     batch_size: int = 48
-    learning_rate: float = 3e-3
     layout_version: int = 2
-    """Raised when the demonstrations or this file change."""
-
-    def digest(self) -> str:
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:12]
 
 
 def model_folder(root: Path, settings: BaseSettings) -> Path:
     return root / f"search-{settings.digest()}"
-
-
-def is_built(folder: Path, settings: BaseSettings) -> bool:
-    """The settings file is written last."""
-    file = folder / SETTINGS_FILE
-    return file.exists() and json.loads(file.read_text()) == asdict(settings)
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
@@ -83,62 +67,29 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def make_model(settings: BaseSettings, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
-    torch.manual_seed(settings.seed)
-    return LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=settings.hidden_size,
-            intermediate_size=2 * settings.hidden_size,
-            num_hidden_layers=settings.num_layers,
-            num_attention_heads=settings.num_heads,
-            num_key_value_heads=settings.num_heads,
-            max_position_embeddings=256,
-            tie_word_embeddings=False,
-            pad_token_id=tokenizer.pad_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            bos_token_id=None,
-        )
-    )
+class Lessons:
+    """First how to copy from documents, then when to search and when to answer."""
+
+    def __init__(self, settings: BaseSettings, tokenizer: PreTrainedTokenizerFast):
+        self._settings, self._tokenizer = settings, tokenizer
+        self._right, self._erring = Teacher(settings.seed, errs=False), Teacher(settings.seed + 1)
+
+    def batch(self, step: int) -> Batch:
+        copies = step <= self._settings.num_copy_steps
+        teacher = self._right if copies else self._erring
+        ids, labels = encode(self._tokenizer, [teacher.trajectory() for _ in range(self._settings.batch_size)])
+        return ids, ids.masked_fill(ids == self._tokenizer.pad_token_id, -100) if copies else labels
 
 
-Progress = Callable[[int, int, float], None]
-
-
-def train_model(model: LlamaForCausalLM, tokenizer, settings: BaseSettings, progress: Progress) -> None:
-    """Next-token training: first how to copy from documents, then when to search and when to answer."""
-    peak = settings.learning_rate
-    optimizer = torch.optim.AdamW(model.parameters(), lr=peak, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak, total_steps=settings.num_steps, pct_start=0.1)
-    right, erring = Teacher(settings.seed, errs=False), Teacher(settings.seed + 1)
-    for step in range(1, settings.num_steps + 1):
-        copies = step <= settings.num_copy_steps
-        teacher = right if copies else erring
-        ids, labels = encode(tokenizer, [teacher.trajectory() for _ in range(settings.batch_size)])
-        if copies:
-            labels = ids.masked_fill(ids == tokenizer.pad_token_id, -100)
-        loss = model(input_ids=ids, attention_mask=ids != tokenizer.pad_token_id, labels=labels).loss
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        schedule.step()
-        progress(step, settings.num_steps, float(loss.detach()))
-
-
-def encode(tokenizer, trajectories: list[list[Segment]]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and labels, [B, T] int64, padded on the right; labels are -100 where the policy did not write."""
+def encode(tokenizer: PreTrainedTokenizerFast, trajectories: list[list[Segment]]) -> Batch:
+    """Trajectories with labels where the policy wrote."""
     rows, labels = [], []
     for segments in trajectories:
         parts = [tokenizer.encode(text) for text, _ in segments]
         rows.append(torch.tensor([token for part in parts for token in part]))
         written = [own for part, (_, own) in zip(parts, segments, strict=True) for _ in part]
         labels.append(torch.where(torch.tensor(written), rows[-1], -100))
-    pad = torch.nn.utils.rnn.pad_sequence
-    return (
-        pad(rows, batch_first=True, padding_value=tokenizer.pad_token_id),
-        pad(labels, batch_first=True, padding_value=-100),
-    )
+    return padded(rows, labels, pad_token_id=tokenizer.pad_token_id)
 
 
 def build(settings: BaseSettings, folder: Path, progress: Progress) -> None:
@@ -147,11 +98,11 @@ def build(settings: BaseSettings, folder: Path, progress: Progress) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     tokenizer = make_tokenizer()
-    model = make_model(settings, tokenizer)
-    train_model(model, tokenizer, settings, progress)
+    model = make_llama(settings, tokenizer, intermediate_size=2 * settings.hidden_size, max_tokens=256)
+    train_llama(model, settings, Lessons(settings, tokenizer).batch, progress)
     tokenizer.save_pretrained(folder)
     model.save_pretrained(folder)
-    (folder / SETTINGS_FILE).write_text(json.dumps(asdict(settings), indent=2))
+    settings.write_to(folder)
 
 
 def as_rows(world: World, questions: list[Question], part: str) -> pd.DataFrame:
