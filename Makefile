@@ -1,5 +1,5 @@
 # Every command a contributor needs. Each one makes the environments it uses.
-.PHONY: demo test test-core test-core-oldest test-verl test-verl-oldest test-verl-nodes test-llamaindex test-llamaindex-oldest test-llamaindex-middle test-vllm test-vllm-http test-stores store-servers test-browser browser lint format lab docs docs-site release-check newest bench clean env-core env-verl env-llamaindex env-vllm env-stores env-docs
+.PHONY: demo test test-core test-core-oldest test-verl test-verl-oldest test-verl-nodes test-llamaindex test-llamaindex-oldest test-llamaindex-middle test-vllm test-vllm-http test-stores store-servers test-browser browser wheel-smoke lint format lab docs docs-site release-check newest bench clean env-core env-verl env-llamaindex env-vllm env-stores env-docs
 
 demo: env-verl env-llamaindex env-vllm store-servers
 	.venvs/verl/bin/python recipes/demo
@@ -76,6 +76,10 @@ docs-site: env-docs
 
 release-check: env-core
 	.venvs/core/bin/python .ci/release.py
+
+# the wheel in a plain environment beside each host; not part of the pipeline, whose rows lay it over their own
+wheel-smoke: env-core
+	.venvs/core/bin/python .ci/wheel_smoke.py
 
 # would the newest release of each host work? Not part of the pipeline
 newest: env-core

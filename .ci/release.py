@@ -174,9 +174,9 @@ def same(found: set[str], expected: set[str]) -> None:
         raise NotReadyError(f"missing: {sorted(expected - found)}; too much: {sorted(found - expected)}")
 
 
-def run(*command: str, where: Path = ROOT) -> str:
+def run(*command: str, where: Path = ROOT, **variables: str) -> str:
     """Output of a command; its last lines are the reason if it fails."""
-    environment = {**os.environ, "SOURCE_DATE_EPOCH": commit_time(), "PYTHONPATH": ""}
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": commit_time(), "PYTHONPATH": "", **variables}
     done = subprocess.run(command, capture_output=True, text=True, cwd=where, env=environment)
     if done.returncode:
         raise NotReadyError(f"{' '.join(command)}: " + " | ".join((done.stdout + done.stderr).splitlines()[-4:]))
