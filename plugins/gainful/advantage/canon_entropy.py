@@ -4,24 +4,19 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from gainful.advantage.canon_length import conditional_advantage
+from gainful.advantage.canon import CanonOptions, conditional_advantage
 from gainful.advantage.groups import group_rows
 from gainful.advantage.rows import broadcast, check_config, masked_means, outcome_scores
 from gainful.advantage.types import Advantages, Registration
-from gainful.config import Options
 
 __all__ = ["CanonEntropyConfig", "canon_entropy"]
 
 
-class CanonEntropyConfig(Options):
+class CanonEntropyConfig(CanonOptions):
     """Constants of `canon_entropy`."""
 
-    inter_weight: float = Field(default=1.0, ge=0, le=1)
-    """w, weight of the comparison with the other half; in [0, 1]; default of the authors' code."""
     entropy_bias: float = Field(default=1.0, gt=0)
     """a, factor on rewards of the low half in comparisons between halves; above 0; default of the authors' code."""
-    divide_by: float = Field(default=1.0, gt=0)
-    """Divisor of the result; above 0; the default is ours, the authors' code divides by 8192."""
 
 
 @torch.no_grad()

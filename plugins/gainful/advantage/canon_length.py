@@ -4,23 +4,19 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from gainful.advantage.groups import Groups, group_rows
+from gainful.advantage.canon import CanonOptions, conditional_advantage
+from gainful.advantage.groups import group_rows
 from gainful.advantage.rows import broadcast, check_config, outcome_scores, row_lengths
 from gainful.advantage.types import Advantages, Registration
-from gainful.config import Options
 
-__all__ = ["CanonLengthConfig", "canon_length", "conditional_advantage"]
+__all__ = ["CanonLengthConfig", "canon_length"]
 
 
-class CanonLengthConfig(Options):
+class CanonLengthConfig(CanonOptions):
     """Constants of `canon_length`."""
 
-    inter_weight: float = Field(default=1.0, ge=0, le=1)
-    """w, weight of the comparison with the other half; in [0, 1]; default of the authors' code."""
     length_bias: float = Field(default=1.0, gt=0)
     """a, factor on rewards of the long half in comparisons between halves; above 0; default of the authors' code."""
-    divide_by: float = Field(default=1.0, gt=0)
-    """Divisor of the result; above 0; the default is ours, the authors' code divides by 8192."""
 
 
 @torch.no_grad()
@@ -68,31 +64,6 @@ def canon_length(
         high_factor=config.length_bias,
     )
     return broadcast(values / config.divide_by, response_mask, rewards)
-
-
-def conditional_advantage(
-    scores: Tensor,
-    metric: Tensor,
-    groups: Groups,
-    *,
-    inter_weight: float,
-    low_factor: float = 1.0,
-    high_factor: float = 1.0,
-) -> Tensor:
-    """[B] float64: scores [B] compared between the halves of each group with low and with high metric [B].
-
-    In comparisons between halves the scores of each half count by its factor.
-    """
-    num_low = groups.size // 2
-    high = groups.rank(metric) >= num_low[groups.index]
-    mean_low = (groups.total(scores.masked_fill(high, 0.0)) / num_low.clamp(min=1))[groups.index]
-    mean_high = (groups.total(scores.masked_fill(~high, 0.0)) / (groups.size - num_low))[groups.index]
-    between = torch.where(
-        high, high_factor * scores - low_factor * mean_low, low_factor * scores - high_factor * mean_high
-    )
-    within = scores - torch.where(high, mean_high, mean_low)
-    values = inter_weight * between + (1 - inter_weight) * within
-    return values.masked_fill((groups.size == 1)[groups.index], 0.0)
 
 
 REGISTRATION: Registration = {
