@@ -5,7 +5,7 @@ llm = ScriptedLLM(script=[Reply(tools=[("search", {"query": "Solaris 1972"})]), 
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from llama_index.core.base.llms.types import (
@@ -50,9 +50,6 @@ class Call(BaseModel):
     tool_choice: str | None = None
     max_tokens: int
     output_tokens: int = 0
-
-
-Script = Sequence[Reply | str] | Callable[[Sequence[ChatMessage], list[str]], Reply | str]
 
 
 class ScriptedLLM(FunctionCallingLLM):
