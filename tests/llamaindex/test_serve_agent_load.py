@@ -29,6 +29,7 @@ def test_no_budget_is_passed_and_no_account_is_wrong_under_a_hostile_load(tmp_pa
     hostile, killed = result["seen"]["hostile users"], result["seen"]["the model server is killed"]
     # the load was what it says: not everything was answered, and vLLM did write for users who stayed
     assert hostile["users who went away in the middle"] > 0
+    assert hostile["model calls that were broken off"] > 0
     assert hostile["burst: sent away with 503"] > 0
     assert 0 < hostile["tokens that the server wrote"] <= hostile["tokens that were charged"]
     assert any(name.startswith("status 502") for name in killed)

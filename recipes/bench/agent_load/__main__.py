@@ -15,7 +15,6 @@ import json
 import os
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,8 @@ from users import BUDGETS
 sys.path.append(str(Path(__file__).parents[2]))
 import vllm_server
 
+MOST_OF_ONE = 40
+"""Requests of one user at one level, of each kind."""
 VLLM_OPTIONS = ("--max-model-len", "8192", "--enable-auto-tool-choice", "--tool-call-parser", "hermes")
 HEAD = (
     "users",
@@ -60,7 +61,8 @@ class Plan:
 
     def each(self, num_users: int) -> int:
         """Requests of one user in one block."""
-        return max(1, round(self.requests / self.rounds / num_users))
+        wanted = min(self.requests, MOST_OF_ONE * num_users)
+        return max(1, round(wanted / self.rounds / num_users))
 
 
 FULL = Plan(users=(1, 8, 32, 64), requests=128, rounds=2, hostile=40, comes_back=True)
@@ -90,7 +92,7 @@ def run(plan: Plan, folder: Path, console: Console) -> tuple[list[Level], dict[s
         ) as service:
             warm_up(vllm, service)
             levels = load(plan, vllm, service, console)
-        print(f"load average {os.getloadavg()[0]:.1f} after the load", flush=True)
+        print_levels(levels)
         console.print("hostile users")
         hostile = asyncio.run(hostile_load(vllm, folder, plan.hostile))
         console.print("a model server that is killed")
@@ -116,12 +118,16 @@ def load(plan: Plan, vllm: Any, service: ServiceProcess, console: Console) -> li
     return measured
 
 
-def report(levels: list[Level], findings: dict[str, Findings], out: Path | None) -> int:
-    """Print everything; the exit status."""
-    rows = [row_of(level) for level in levels]
-    for cells in (HEAD, ("---:", "---", *["---:"] * (len(HEAD) - 2)), *rows):
+def print_levels(levels: list[Level]) -> None:
+    """The table, as it stands in RESULTS.md."""
+    for cells in (HEAD, ("---:", "---", *["---:"] * (len(HEAD) - 2)), *map(row_of, levels)):
         print("| " + " | ".join(cells) + " |")
     print(f"\ntight: budgets {', '.join(BUDGETS)} (tool calls / output tokens) in turn; otherwise 4/1000")
+    print(f"load average {os.getloadavg()[0]:.1f}", flush=True)
+
+
+def report(levels: list[Level], findings: dict[str, Findings], out: Path | None) -> int:
+    """Print what was seen and what was broken; the exit status."""
     broken = [what for level in levels for what in broken_promises(level)]
     for name, found in findings.items():
         print(f"\n{name}")
@@ -131,8 +137,9 @@ def report(levels: list[Level], findings: dict[str, Findings], out: Path | None)
     print("\n".join(f"  {what}" for what in broken))
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
+        rows = [row_of(level) for level in levels]
         facts = {"head": HEAD, "rows": rows, "broken": broken, "seen": {name: f.seen for name, f in findings.items()}}
-        (out / "result.json").write_text(json.dumps(facts | {"at": time.time()}, indent=1) + "\n")
+        (out / "result.json").write_text(json.dumps(facts, indent=1) + "\n")
     return 1 if broken else 0
 
 

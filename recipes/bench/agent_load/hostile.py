@@ -15,7 +15,7 @@ from users import BUDGETS, Reply, Wish, ask, crowd, over_limit
 
 __all__ = ["Findings", "hostile_load", "killed_server", "on_recorder"]
 
-MAX_RUNNING, MAX_WAITING = 16, 16
+MAX_RUNNING, MAX_WAITING = 16, 80
 KILLED_SECONDS = 30.0
 """After a kill, the slowest reply must be there by then."""
 RUBBISH = (
@@ -55,12 +55,13 @@ async def hostile_load(vllm: Any, folder: Path, scale: int) -> Findings:
             async with aiohttp.ClientSession() as session:
                 results = await asyncio.gather(
                     crowd(service.base, stays),
-                    *(ask(session, service.base, wish, draw.uniform(0.02, 1.5)) for wish in gone),
+                    *(_goes_away(session, service, calls, wish, draw.uniform(0.0, 0.3)) for wish in gone),
                     *(_send(session, service, *RUBBISH[n % len(RUBBISH)], found) for n in range(scale)),
                 )
                 await asyncio.to_thread(service.wait_until_idle)
                 await _burst(session, service, found)
-            found.seen["users who went away in the middle"] = sum(reply.status == 0 for reply in results[1 : scale + 1])
+            found.seen["users who went away in the middle"] = sum(results[1 : scale + 1])
+            found.seen["model calls that were broken off"] = calls.num_broken_off
             await _check_all(found, service, calls, results[0])
             wrote = await asyncio.to_thread(vllm.metric, "generation_tokens_total") - before
             spent = await asyncio.to_thread(service.spent, "output_tokens")
@@ -98,6 +99,7 @@ async def killed_server(vllm: Any, folder: Path, num_users: int, again: Abstract
 async def on_recorder(folder: Path, calls: Recorder) -> AbstractContextManager[ServiceProcess]:
     """A small service whose model calls go through `calls`; entered in a thread, since the recorder needs the loop."""
     options = ["--max-running", str(MAX_RUNNING), "--max-waiting", str(MAX_WAITING), "--max-tokens", "96"]
+    options += ["--wait-seconds", "100"]
     context = start_service(folder, f"{calls.base}/v1", *options)
     service = await asyncio.to_thread(context.__enter__)
     return _Entered(context, service)
@@ -142,10 +144,21 @@ def _check_one(found: Findings, calls: Recorder, reply: Reply) -> None:
     found.check("the server was asked for more than the budget", broken=calls.most(tag) > limit)
 
 
+async def _goes_away(
+    session: aiohttp.ClientSession, service: ServiceProcess, calls: Recorder, wish: Wish, patience_seconds: float
+) -> bool:
+    """Ask, and leave soon after the model was first called for it; true if there was no reply until then."""
+    asking = asyncio.create_task(ask(session, service.base, wish))
+    while not (calls.calls.get(wish.tag) or asking.done()):
+        await asyncio.sleep(0.005)
+    await asyncio.wait([asking], timeout=patience_seconds)
+    return asking.cancel()
+
+
 async def _burst(session: aiohttp.ClientSession, service: ServiceProcess, found: Findings) -> None:
     """More at once than there is room for: some are sent away at once, and told when to come again."""
     room = MAX_RUNNING + MAX_WAITING
-    wishes = [Wish(f"burst{n}", "guarded", "0/60") for n in range(3 * room)]
+    wishes = [Wish(f"burst{n}", "guarded", "0/30") for n in range(2 * room)]
     replies = await asyncio.gather(*(ask(session, service.base, wish) for wish in wishes))
     by_status = Counter(reply.status for reply in replies)
     found.seen["burst: answered"], found.seen["burst: sent away with 503"] = by_status[200], by_status[503]

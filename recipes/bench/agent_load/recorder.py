@@ -40,6 +40,11 @@ class Recorder:
         """By the tag in the question; the empty tag should have none."""
         self._session: aiohttp.ClientSession
 
+    @property
+    def num_broken_off(self) -> int:
+        """Calls that did not end well, or still go on."""
+        return sum(call.tokens is None for calls in self.calls.values() for call in calls)
+
     def owed(self, tag: str) -> int:
         """Output tokens that the run of `tag` must be charged."""
         return sum(call.owed for call in self.calls[tag])

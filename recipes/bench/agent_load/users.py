@@ -55,10 +55,10 @@ def over_limit(reply: Reply) -> bool:
     return beyond or bool(reply.body.get("violated"))
 
 
-async def ask(session: aiohttp.ClientSession, base: str, wish: Wish, give_up_after: float | None = None) -> Reply:
-    """Send one request; `give_up_after` seconds its user goes away."""
+async def ask(session: aiohttp.ClientSession, base: str, wish: Wish) -> Reply:
+    """Send one request, and wait for the reply."""
     start = time.perf_counter()
-    limit = aiohttp.ClientTimeout(total=give_up_after or REPLY_SECONDS)
+    limit = aiohttp.ClientTimeout(total=REPLY_SECONDS)
     try:
         async with session.post(f"{base}/answer", json=wish.body, timeout=limit) as response:
             body = await response.json()
