@@ -45,10 +45,13 @@ for name, place in places.items():
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", choices=[*HOSTS, []], default=[*HOSTS], metavar="HOST")
+    parser.add_argument("names", nargs="*", metavar="HOST", help=f"default: {', '.join(HOSTS)}")
     parser.add_argument("--here", action="store_true", help="in this interpreter, installing the wheel alone")
     given = parser.parse_args()
-    worked = [attempt(name, given.here) for name in given.names]
+    unknown = sorted(set(given.names) - set(HOSTS))
+    if unknown:
+        parser.error(f"expected some of {', '.join(HOSTS)}, got {', '.join(unknown)}")
+    worked = [attempt(name, given.here) for name in given.names or HOSTS]
     return 0 if all(worked) else 1
 
 

@@ -1,6 +1,8 @@
 """Common to all test folders: none of them may be skipped unseen."""
 
 import os
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -35,3 +37,16 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
 @pytest.fixture
 def repository() -> Path:
     return REPOSITORY
+
+
+@pytest.fixture
+def wheel_beside(repository):
+    """`wheel_beside("verl")`: what a user installs does its work beside that host, from outside of this folder."""
+
+    def check(host: str) -> None:
+        command = [sys.executable, ".ci/wheel_smoke.py", "--here", host]
+        done = subprocess.run(command, cwd=repository, capture_output=True, text=True, timeout=500)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.stdout.startswith(f"ok      {host}: ")
+
+    return check

@@ -91,6 +91,35 @@ def test_an_unlisted_dependency_and_another_licence_are_noticed(script):
     assert noticed <= set(licences.differences(changed, listed))
 
 
+def test_the_wheel_works_where_no_host_is(wheel_beside):
+    wheel_beside("none")
+
+
+@pytest.fixture
+def wheel_smoke(script, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / ".ci"))
+    yield script("wheel_smoke")
+    sys.modules.pop("release")
+
+
+def test_a_plain_environment_gets_the_wheel_in_place_of_this_folder(wheel_smoke):
+    for name, hosts in wheel_smoke.HOSTS.items():
+        lines = wheel_smoke.requirements(hosts).splitlines()
+        assert not [line for line in lines if line.startswith("-e")]
+        assert lines[-1].endswith(wheel_smoke.one("*.whl").name)
+        extras = lines[-1].partition(" @ ")[0].removeprefix("gainful").strip("[]").split(",")
+        assert "dev" not in extras
+        assert {"llamaindex", "verl"} & set(hosts) <= set(extras), name
+
+
+def test_files_of_this_folder_are_noticed_where_the_wheel_was_to_be_tried(wheel_smoke, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", wheel_smoke.ORIGIN, tmp_path, "gainful"], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert f"expected gainful from {tmp_path}, found it in {ROOT}" in done.stderr
+
+
 @pytest.mark.parametrize("host", HOSTS)
 def test_a_trial_of_a_hosts_newest_release_lifts_only_that_hosts_upper_bound(script, host, tmp_path):
     newest = script("newest")
