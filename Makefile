@@ -34,7 +34,7 @@ test-llamaindex-oldest test-llamaindex-middle: test-llamaindex-%:
 	.ci/env.sh llamaindex $*
 	GAINFUL_EXPECT_HOSTS=llamaindex .venvs/llamaindex-$*/bin/python -m pytest tests/llamaindex -m "not vllm_http"
 
-test-vllm: env-vllm
+test-vllm: env-vllm store-servers
 	GAINFUL_EXPECT_HOSTS=vllm .venvs/vllm/bin/python -m pytest tests/vllm
 
 # real servers behind the stores of KV chunks, and the optional parts of frames
@@ -42,7 +42,7 @@ test-stores: env-stores store-servers
 	GAINFUL_EXPECT_HOSTS=stores .venvs/stores/bin/python -m pytest tests/stores tests/unit/sparkv/test_frame.py tests/property/test_sparkv_frame.py
 
 store-servers:
-	{ command -v redis-server && PATH="$$PATH:/usr/sbin" command -v nginx; } >/dev/null || { apt-get update -qq && apt-get install --yes -qq redis-server nginx-light; }
+	{ export PATH="$$PATH:/usr/sbin:/sbin" && command -v redis-server && command -v nginx && command -v tc; } >/dev/null || { apt-get update -qq && apt-get install --yes -qq redis-server nginx-light iproute2; }
 
 # every page that is written, looked at in Chromium
 test-browser: env-core browser
