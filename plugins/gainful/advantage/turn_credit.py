@@ -13,13 +13,13 @@ from gainful.advantage.groups import group_rows
 from gainful.advantage.ngrpo import NgrpoConfig, ngrpo
 from gainful.advantage.nsr import NsrConfig, nsr
 from gainful.advantage.psr import PsrConfig, psr
-from gainful.advantage.rows import broadcast, check_config, check_shapes, check_signal, outcome_scores, row_sums, spread
+from gainful.advantage.rows import broadcast, check_config, check_shapes, outcome_scores, row_sums, spread
 from gainful.advantage.turn_baseline import centred
-from gainful.advantage.turns import Turns, find_turns
+from gainful.advantage.turn_rewards import checked_rewards, known_turns, split_last_turn
+from gainful.advantage.turns import find_turns
 from gainful.advantage.types import Advantages, Registration
 from gainful.advantage.w_reinforce import WReinforceConfig, w_reinforce
 from gainful.config import Options, from_mapping
-from gainful.errors import InputError, ShapeError
 
 __all__ = ["TurnCreditConfig", "turn_credit"]
 
@@ -123,14 +123,14 @@ def turn_credit(
     check_shapes("turn_credit", rewards, response_mask, group_ids)
     turns = find_turns(response_mask)
     if turn_rewards is None:
-        outcome, values = _split_last_turn(rewards, turns)
+        outcome, values = split_last_turn(rewards, turns)
     else:
         outcome, values = rewards, turns.sums(turn_rewards)
     if config.lam == 0:
         return _base(outcome, response_mask, group_ids, config, base)
     scores = outcome_scores("turn_credit", outcome, response_mask, group_ids)
-    known = _known_turns(turns, turn_valid)
-    values = _checked(values, known)
+    known = known_turns(turns, turn_valid)
+    values = checked_rewards(values, known)
     if config.mode == "trajectory_mean":
         mean = scores.new_zeros(scores.shape).index_add_(0, turns.row, values) / (turns.count - 1).clamp(min=1)
         return _base((scores + config.lam * mean).to(_width(rewards)), response_mask, group_ids, config, base)
@@ -162,40 +162,6 @@ def _base(
 
 def _width(rewards: Tensor) -> torch.dtype:
     return torch.float64 if rewards.dtype == torch.float64 else torch.float32
-
-
-def _split_last_turn(rewards: Tensor, turns: Turns) -> tuple[Tensor, Tensor]:
-    """Outcome [B] and turn rewards [S] of one dense tensor [B, T]: the last turn's sum is the outcome.
-
-    In a row without turns the whole sum is the outcome.
-    """
-    if rewards.dim() != 2:
-        raise ShapeError(
-            f"turn_credit: without turn_rewards, rewards must be [B, T] and hold them too, got {list(rewards.shape)}"
-        )
-    values = turns.sums(rewards)
-    outcome = row_sums(rewards)
-    outcome[turns.row[turns.is_last]] = values[turns.is_last].to(outcome.dtype)
-    return outcome, values.masked_fill(turns.is_last, 0.0)
-
-
-def _known_turns(turns: Turns, turn_valid: Tensor | None) -> Tensor:
-    """[S] bool: turns of rows whose turn rewards are known."""
-    if turn_valid is None:
-        return torch.ones_like(turns.row, dtype=torch.bool)
-    check_signal("turn_credit", "turn_valid", turn_valid, torch.bool, turns.count.shape)
-    return turn_valid[turns.row]
-
-
-def _checked(values: Tensor, known: Tensor) -> Tensor:
-    """Turn rewards [S], zero where they are not known; `InputError` for one that is known and not finite."""
-    values = values.masked_fill(~known, 0.0)
-    if not torch.isfinite(values).all():
-        raise InputError(
-            "turn_credit: turn rewards must be finite, got nan or inf; mark rows whose turn rewards are missing with "
-            "turn_valid=False"
-        )
-    return values
 
 
 REGISTRATION: Registration = {
