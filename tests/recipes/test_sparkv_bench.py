@@ -267,6 +267,92 @@ answer = asyncio.run(main())
     assert ask(code) == [True, 10]
 
 
+def test_a_timed_connector_has_a_row_in_every_condition(ask):
+    code = """
+import outputs
+from settings import Setup
+own = runs(EVEN, prefill=[2.0, 4.0], ours=[1.0, 1.0])
+loaded = dict(method="LMCache", received_bytes=33_500_000)
+other = [{**run, **loaded, "same_tokens": run["repeat"] == 0} for run in own[:2]]
+setup = asdict(Setup("60M", "bfloat16", (EVEN,), (), 2))
+timed = dict(lmcache="0.5.6", setup=setup, facts=[facts(EVEN)], runs=own + other)
+peers = dict(tried={"OffloadingConnector": "ImportError: no"}, timed=timed)
+answer = [outputs.timed_peer_rows(timed), outputs.as_text({}, [], None, peers)]
+"""
+    rows, text = ask(code)
+    # the median of 2 and 4 s is 3 s, and 99 of 100 are below 3.98 s
+    assert rows[3] == ["2,048 tokens, break-even", "8", "LMCache", "3.00 (3.98)", "33.5", "1 of 2", "1.0-1.0"]
+    assert [row[2] for row in rows[1:]] == ["prefill", "SparKV", "LMCache"]
+    assert "| OffloadingConnector | ImportError: no |" in text
+    assert "60M model, bfloat16" in text
+
+
+def test_where_lmcache_is_not_installed_the_table_says_how_it_is(ask, tmp_path):
+    code = f"""
+import outputs
+from lmcache_peer import how_to_install
+from pathlib import Path
+from peers import TIMED
+answer = outputs.as_text({{}}, [], None, dict(tried={{TIMED: how_to_install(Path({str(tmp_path)!r}))}}, timed=None))
+"""
+    text = ask(code)
+    assert "| LMCacheMPConnector | not measured" in text
+    assert f"{tmp_path}/lmcache-0.5.6" in text
+    assert "--install-peers" in text
+
+
+def test_lmcache_is_installed_by_exact_versions_without_requirements(ask, tmp_path):
+    code = f"""
+from lmcache_peer import PACKAGES, install_command
+from pathlib import Path
+answer = [install_command(Path({str(tmp_path)!r})), list(PACKAGES)]
+"""
+    command, packages = ask(code)
+    assert {"--no-deps", "--target", str(tmp_path)} < set(command)
+    assert all("==" in package for package in packages)
+
+
+def test_an_install_that_fails_says_why_and_leaves_no_folder(ask, tmp_path):
+    code = f"""
+import lmcache_peer
+from pathlib import Path
+folder = Path({str(tmp_path)!r}) / "lmcache-0"
+lmcache_peer.PACKAGES = ({str(tmp_path / "missing.whl")!r},)
+try:
+    lmcache_peer.install(folder)
+except lmcache_peer.PeerError as error:
+    answer = [str(error), folder.exists()]
+"""
+    said, exists = ask(code)
+    assert "LMCache was not installed" in said
+    assert "missing.whl" in said
+    assert not exists
+
+
+def test_a_server_that_cannot_start_is_reported_with_its_log(ask, tmp_path):
+    code = f"""
+from lmcache_peer import PeerError, running_server
+from pathlib import Path
+empty = Path({str(tmp_path)!r})
+try:
+    with running_server(empty, "127.0.0.1", 6379, empty / "server.log"):
+        answer = "started"
+except PeerError as error:
+    answer = str(error)
+"""
+    said = ask(code)
+    assert "server has ended" in said
+    assert "No module named 'lmcache'" in said
+
+
+def test_a_connector_that_goes_on_without_itself_is_not_said_to_run(ask):
+    code = """
+from peers import without_backend
+answer = [without_backend("INFO: ready\\nERROR: No supported cpu connector found, x"), without_backend("INFO: ready")]
+"""
+    assert ask(code) == ["runs, and loads nothing: No supported cpu connector found", ""]
+
+
 def test_a_dry_run_says_what_would_be_run_and_writes_nothing(run_recipe, tmp_path):
     asked = ("--model", "60M", "--mbit", "50", "--extra", "drop", "--repeats", "3")
     printed = run_recipe(NAME, "--dry-run", *asked, "--out", tmp_path / "out")

@@ -52,6 +52,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--repeats", type=int, default=5, help="runs of each method under each condition (default: 5)")
     add("--threads", type=int, default=1, help="of each engine (default: 1)")
     add("--in-process", action="store_true", help="scheduler and worker of an engine share a process; starts faster")
+    add("--install-peers", action="store_true", help="LMCache into a folder of --out, for the part `peers` to time it")
     add("--link", choices=("auto", "netem", "tbf", "proxy"), default="auto", help="how the link is made")
     add("--out", type=Path, default=Path("out/bench/sparkv"), help="where everything is written")
     add("--bases", type=Path, default=Path("out/bases"), help="where models are kept")
@@ -110,6 +111,7 @@ def describe(options: argparse.Namespace) -> str:
         lines += [f"quality: trains a small model unless {options.bases} has it"]
     if "peers" in options.only and not options.quick:
         lines += ["peers: starts an engine with each of vLLM's connectors for the same purpose"]
+        lines += ["peers: installs LMCache and times it in turn with our methods"] if options.install_peers else []
     return "\n".join(lines)
 
 
@@ -177,14 +179,42 @@ def run_quality(options: argparse.Namespace, console: Console) -> None:
 
 
 def run_peers(options: argparse.Namespace, console: Console) -> None:
-    """Try other connectors, unless they were tried."""
-    from peers import try_all
+    """Try other connectors and time LMCache where it is installed, unless that was done."""
+    import lmcache_peer
+    from engines import EngineError
+    from peers import TIMED, try_all
 
-    file = options.out / "peers.json"
-    if not file.exists():
-        console.print("trying other connectors", highlight=False)
-        found = try_all(options.bases, options.out / "peers")
-        file.write_text(json.dumps(found, indent=1))
+    installed, file = lmcache_peer.folder_of(options.out), options.out / "peers.json"
+    if options.install_peers:
+        console.print(f"installing LMCache into {installed}", highlight=False)
+        lmcache_peer.install(installed)
+    found = read_result(file) or {}
+    if "tried" in found and (found["timed"] or not installed.exists()):
+        return
+    console.print("trying other connectors", highlight=False)
+    found = {"tried": try_all(options.bases, options.out / "peers", installed), "timed": None}
+    if not installed.exists():
+        found["tried"][TIMED] = lmcache_peer.how_to_install(options.out)
+    else:
+        try:
+            found["timed"] = time_peers(options, installed, console)
+        except (EngineError, lmcache_peer.PeerError) as error:
+            found["tried"][TIMED] = str(error)
+    file.write_text(json.dumps(found, indent=1))
+
+
+def time_peers(options: argparse.Namespace, installed: Path, console: Console) -> Any:
+    """What LMCache and our methods took, in turn."""
+    from peer_timing import peer_setup, time_lmcache
+    from shaping import choose_kind, open_link
+
+    setup = peer_setup()
+    if options.model:
+        setup = peer_setup(options.model, options.dtype, options.tokens[0], options.repeats)
+    folder = folder_of(options, setup)
+    total = len(setup.conditions) * (len(setup.methods) + 1) * setup.repeats
+    with open_link(choose_kind(options.link, False)) as link, shown(console, total) as display:
+        return time_lmcache(setup, link, options.bases, installed, folder, display)
 
 
 def read_result(file: Path) -> Any:

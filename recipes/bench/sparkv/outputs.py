@@ -1,9 +1,11 @@
 """Tables for people: on the terminal and in RESULTS.md as Markdown, and as a page with pictures."""
 
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from bars import Outcome, Verdict
 from methods import METHODS, OURS
 from report.charts import Line, line_chart
@@ -90,7 +92,41 @@ def markdown(rows: Rows) -> str:
 
 
 def peer_rows(peers: Record) -> Rows:
-    return [("connector", "on this machine"), *peers.items()]
+    """What became of connectors that were tried."""
+    return [("connector", "on this machine"), *peers["tried"].items()]
+
+
+def timed_peer_rows(timed: Record) -> Rows:
+    """A row per condition and method, the other connector among them."""
+    header = ("condition", "Mbit/s set", "method", "seconds to first token", "MB over the link", "same tokens", "load")
+    methods = dict.fromkeys(run["method"] for run in timed["runs"])
+    rows: Rows = [header]
+    for facts in timed["facts"]:
+        for method in methods:
+            own = [run for run in timed["runs"] if (run["condition"], run["method"]) == (facts["name"], method)]
+            rows.append((facts["name"], f"{facts['mbit_set']:.0f}", method, *_timed_cells(own)))
+    return rows
+
+
+def _timed_cells(runs: Sequence[Record]) -> tuple[str, ...]:
+    seconds, loads = [run["seconds"] for run in runs], [run["load_average"] for run in runs]
+    return (
+        f"{statistics.median(seconds):.2f} ({np.quantile(seconds, 0.99):.2f})",
+        f"{statistics.median(run['received_bytes'] for run in runs) / 1e6:.1f}",
+        f"{sum(run['same_tokens'] for run in runs)} of {len(runs)}",
+        f"{min(loads):.1f}-{max(loads):.1f}",
+    )
+
+
+def timed_peer_title(timed: Record) -> str:
+    """Says what the other connector is for, too: one request on a slow link is not that."""
+    setup = timed["setup"]
+    return (
+        f"Median (p99) of {setup['repeats']} runs each, {setup['model']} model, {setup['dtype']}, all in turn. LMCache "
+        f"{timed['lmcache']}: its server beside the engine, the prompts in the same Redis behind the same link (RESP), "
+        "no copy on this side of it. It is made for sharing prefixes among engines and requests, in tiers, over fast "
+        "links; it loads all that it finds and computes nothing meanwhile."
+    )
 
 
 def as_text(
@@ -104,7 +140,10 @@ def as_text(
     if quality:
         parts += [quality_title(quality), markdown(quality_rows(quality))]
     if peers:
-        parts += ["Other connectors", markdown(peer_rows(peers))]
+        timed = peers["timed"]
+        parts += ["Other connectors"]
+        parts += [timed_peer_title(timed), markdown(timed_peer_rows(timed))] if timed else []
+        parts += [markdown(peer_rows(peers))]
     return "\n\n".join(parts)
 
 
@@ -131,8 +170,10 @@ def write(
         rows = quality_rows(quality)
         sections += [Section("Codecs", lead, (_table(rows, quality_title(quality)),))]
     if peers:
-        lead = "vLLM's own for a store beside the engine, and LMCache: each was started here."
-        sections += [Section("Other connectors", lead, (_table(peer_rows(peers), ""),))]
+        lead = "vLLM's own for a store beside the engine, and LMCache: each was started here, or it says why not."
+        timed = peers["timed"]
+        tables = [_table(timed_peer_rows(timed), timed_peer_title(timed))] if timed else []
+        sections += [Section("Other connectors", lead, (*tables, _table(peer_rows(peers), "")))]
     sections += [Section("Methods", "What the names mean.", (_table(_methods(), ""),))]
     write_page(file, "SparKV in vLLM: time to first token", sections)
 
