@@ -1,11 +1,10 @@
 """Turns the options of `train.py` into the command and environment of one stock verl run."""
 
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from base_model import BasePaths
-from verl_on_cpu.launch import environment_for
+from verl_on_cpu.launch import environment_for, seed_settings, trainer_command
 
 from gainful.catalog import catalog
 
@@ -59,8 +58,7 @@ class RunPlan:
     def command(self) -> list[str]:
         """The program and its arguments; those of the user come last and win."""
         return [
-            *(sys.executable, "-m", "verl.trainer.main_ppo"),
-            *(f"--config-dir={RECIPE}", "--config-name=config"),
+            *trainer_command(RECIPE),
             *self._estimator_overrides(),
             *(f"{key}={value}" for key, value in self._settings().items()),
             *self.overrides,
@@ -79,11 +77,8 @@ class RunPlan:
         return {
             "data.train_files": self.base.train,
             "data.val_files": self.base.val,
-            "data.seed": self.seed,
+            **seed_settings(self.seed),
             "actor_rollout_ref.model.path": self.base.model,
-            "actor_rollout_ref.actor.data_loader_seed": self.seed,
-            "actor_rollout_ref.actor.fsdp_config.seed": self.seed,
-            "actor_rollout_ref.rollout.seed": self.seed,
             "reward.custom_reward_function.path": RECIPE / "task.py",
             "trainer.total_training_steps": self.num_steps,
             "trainer.test_freq": self.validate_every,

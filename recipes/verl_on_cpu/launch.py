@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -38,6 +39,18 @@ def environment_for(*python_paths: Path, metrics_file: Path) -> dict[str, str]:
         "VERL_USE_EXTERNAL_MODULES": ",".join(filter(None, ["verl_on_cpu", modules])),
         "VERL_FILE_LOGGER_PATH": str(metrics_file),
     }
+
+
+def trainer_command(recipe: Path) -> list[str]:
+    """Stock verl's trainer with the settings of a recipe's folder; overrides follow."""
+    return [sys.executable, "-m", "verl.trainer.main_ppo", f"--config-dir={recipe}", "--config-name=config"]
+
+
+def seed_settings(seed: int) -> dict[str, int]:
+    """Everything that verl seeds."""
+    worker = "actor_rollout_ref"
+    actor = (f"{worker}.actor.data_loader_seed", f"{worker}.actor.fsdp_config.seed")
+    return dict.fromkeys(("data.seed", *actor, f"{worker}.rollout.seed"), seed)
 
 
 class RunTimeoutError(RuntimeError):

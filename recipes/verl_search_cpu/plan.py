@@ -2,12 +2,11 @@
 
 import hashlib
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from verl_on_cpu.launch import environment_for
+from verl_on_cpu.launch import environment_for, seed_settings, trainer_command
 
 RECIPE = Path(__file__).resolve().parent
 
@@ -92,8 +91,7 @@ class Run:
 
     def command(self) -> list[str]:
         return [
-            *(sys.executable, "-m", "verl.trainer.main_ppo"),
-            *(f"--config-dir={RECIPE}", "--config-name=config"),
+            *trainer_command(RECIPE),
             *(f"{key}={value}" for key, value in self._settings().items()),
             *([] if self.arm.name == "stock" else [f"+algorithm.gainful.metrics_path={self.folder / 'gains'}"]),
             *self.arm.overrides,
@@ -107,11 +105,8 @@ class Run:
         return {
             "data.train_files": self.data / "train.parquet",
             "data.val_files": self.data / "val.parquet",
-            "data.seed": self.seed,
+            **seed_settings(self.seed),
             "actor_rollout_ref.model.path": self.base,
-            "actor_rollout_ref.actor.data_loader_seed": self.seed,
-            "actor_rollout_ref.actor.fsdp_config.seed": self.seed,
-            "actor_rollout_ref.rollout.seed": self.seed,
             "actor_rollout_ref.rollout.multi_turn.tool_config_path": self.data / "tools.yaml",
             "reward.custom_reward_function.path": RECIPE / "task.py",
             "trainer.total_training_steps": self.num_steps,
