@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -253,6 +254,18 @@ def test_the_deployment_guide_grants_the_rights_that_the_rehearsal_runs_with(pat
     guide = (RECIPE / "README.md").read_text()
     assert f"~{redis_pair.PREFIX}:* {redis_pair.USER_RIGHTS}\n" in guide
     assert f" {redis_pair.REPLICA_RIGHTS}\n" in guide
+
+
+def test_the_configuration_of_the_guide_is_one_that_the_connector_takes_and_holds_no_secret(path):
+    from gainful_vllm.options import read_options
+
+    (text,) = re.findall(r"CONFIG='(\{.*?\})'", (RECIPE / "README.md").read_text(), flags=re.DOTALL)
+    config = json.loads(text)
+    assert (config["kv_role"], config["kv_load_failure_policy"]) == ("kv_both", "recompute")
+    options = read_options(config["kv_connector_extra_config"])
+    assert options.store.startswith("rediss://kv:${KV_PASSWORD}@")
+    assert options.encryption_key_variables == ("KV_FRAME_KEY",)
+    assert options.weights_revision
 
 
 # the whole rehearsal
