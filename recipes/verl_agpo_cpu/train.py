@@ -20,6 +20,7 @@ from expected_range import misses
 from rich.console import Console
 from training_command import RunPlan
 from verl_on_cpu import progress, records, watched_run
+from verl_on_cpu.command_line import parse_with_overrides
 
 DEFAULT_BASES = Path("out/bases")
 PACKAGES = ("gainful", "verl", "torch", "transformers", "ray", "tensordict", "TransferQueue")
@@ -45,12 +46,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     start.add_argument("--overwrite", action="store_true", help="delete the run that is in --out")
     parser.add_argument("--check", type=Path, help="a JSON file of ranges that the summary must fall into")
     parser.add_argument("--dry-run", action="store_true", help="say what would be run and written, and end")
-    options, overrides = parser.parse_known_args(arguments)
-    unknown = [text for text in overrides if text.startswith("-") or ("=" not in text and not text.startswith("~"))]
-    if unknown:
-        parser.error(f"expected hydra overrides such as key=value, got {' '.join(unknown)}")
-    options.overrides = tuple(overrides)
-    return options
+    return parse_with_overrides(parser, arguments)
 
 
 def plan_for(options: argparse.Namespace) -> RunPlan:

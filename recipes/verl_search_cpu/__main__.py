@@ -22,6 +22,7 @@ from plan import ARMS, COMPARED, Run
 from results import arm_record, summarise
 from rich.console import Console
 from verl_on_cpu import progress, watched_run
+from verl_on_cpu.command_line import parse_with_overrides
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -37,11 +38,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--max-seconds", type=float, default=900.0, help="limit of each run (default: 900)")
     parser.add_argument("--quick", action="store_true", help="one seed, two steps, a poor base: shows that it works")
     parser.add_argument("--dry-run", action="store_true", help="say what would be run and written, and end")
-    options, overrides = parser.parse_known_args(arguments)
-    wrong = [text for text in overrides if text.startswith("-") or ("=" not in text and not text.startswith("~"))]
-    if wrong:
-        parser.error(f"expected hydra overrides such as key=value, got {' '.join(wrong)}")
-    options.overrides = tuple(overrides)
+    options = parse_with_overrides(parser, arguments)
     if options.quick:
         options.seeds, options.steps, options.validate_every, options.held_out = options.seeds[:1], 2, 2, 8
     return options
