@@ -41,7 +41,8 @@ font-size:1.1rem;overflow-wrap:anywhere}
 .gainful-run .spent{background:var(--fill)}.gainful-run .reserved{background:repeating-linear-gradient(45deg,
 var(--open) 0 4px,transparent 4px 8px)}
 .gainful-run svg{width:100%;height:auto;display:block}
-.gainful-run rect{fill:var(--paper);stroke:var(--fill);stroke-width:1.5}.gainful-run rect.bad{stroke:var(--open);stroke-dasharray:4 3}
+.gainful-run rect{fill:var(--paper);stroke:var(--fill);stroke-width:1.5}
+.gainful-run rect.bad{stroke:var(--open);stroke-dasharray:4 3}
 .gainful-run text{fill:var(--ink);font:12px system-ui,sans-serif;text-anchor:middle;dominant-baseline:central}
 .gainful-run ol{padding-left:1.5rem;margin:.5rem 0}.gainful-run .steps{list-style:none;padding:0}
 .gainful-run li{overflow-wrap:anywhere;margin:.25rem 0}
