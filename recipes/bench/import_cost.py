@@ -7,11 +7,10 @@ Two measurements in fresh processes. The plug-in alone: the time of loading it a
 """
 
 import argparse
-import os
 import statistics
-import subprocess
 import sys
 
+from fresh_process import against_limit, printed_numbers
 from rich.console import Console
 from rich.progress import track
 
@@ -28,14 +27,6 @@ print(whole, time.perf_counter() - start)
 """
 
 
-def import_seconds(policy: str) -> tuple[float, float]:
-    """Seconds of `import verl` under one plug-in policy of verl, and of loading the plug-in after it."""
-    environment = {**os.environ, "VERL_USE_EXTERNAL_PLUGINS": policy}
-    done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True, env=environment)
-    whole, plugin = done.stdout.split()[-2:]
-    return float(whole), float(plugin)
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=9)
@@ -43,18 +34,16 @@ def main() -> int:
     console = Console(width=120)
     without, with_us = [], []
     for _ in track(range(repeats), "import verl", console=console, transient=True):
-        without.append(import_seconds(WITHOUT))
-        with_us.append(import_seconds("gainful"))
+        without.append(printed_numbers(CODE, VERL_USE_EXTERNAL_PLUGINS=WITHOUT))
+        with_us.append(printed_numbers(CODE, VERL_USE_EXTERNAL_PLUGINS="gainful"))
     wholes = [statistics.median(whole for whole, _ in samples) for samples in (without, with_us)]
-    plugin = statistics.median(seconds for _, seconds in without)
-    worst = max(seconds for _, seconds in without)
+    plugin = [seconds for _, seconds in without]
     console.print(
-        f"loading the plug-in: median {1e3 * plugin:.0f} ms, worst {1e3 * worst:.0f} ms of {repeats} "
-        f"(limit {1e3 * LIMIT_SECONDS:.0f} ms)\n"
+        f"loading the plug-in: {against_limit(plugin, LIMIT_SECONDS)}\n"
         f"import verl: median {wholes[0]:.2f} s without it, {wholes[1]:.2f} s with it",
         highlight=False,
     )
-    return 0 if plugin <= LIMIT_SECONDS else 1
+    return 0 if statistics.median(plugin) <= LIMIT_SECONDS else 1
 
 
 if __name__ == "__main__":
