@@ -28,6 +28,7 @@ from rich.console import Console
 from training_command import RunPlan
 from two_hosts import ADDRESSES, Host, HostsError, require_hosts, two_hosts
 from verl_on_cpu import launch, progress, records
+from verl_on_cpu.command_line import parse_with_overrides
 
 WATCH = Path(__file__).with_name("watch.py")
 
@@ -47,12 +48,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--max-seconds", type=float, default=300.0, help="limit of each run (default: 300)")
     parser.add_argument("--without", nargs="+", type=int, choices=[1, 2], default=[], help="nodes without plug-ins")
     parser.add_argument("--dry-run", action="store_true", help="print what would be run, and end")
-    options, overrides = parser.parse_known_args(arguments)
-    wrong = [text for text in overrides if text.startswith("-") or ("=" not in text and not text.startswith("~"))]
-    if wrong:
-        parser.error(f"expected hydra overrides such as key=value, got {' '.join(wrong)}")
-    options.overrides = tuple(overrides)
-    return options
+    return parse_with_overrides(parser, arguments)
 
 
 @dataclass(frozen=True)
