@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -127,18 +128,33 @@ def test_runs_differ_by_their_largest_step(evaluate):
     assert not any(found.values())
 
 
+@contextmanager
+def started(*arguments):
+    """The recipe's command, which is asked to end if the test does: killed, it could not put its nodes away."""
+    command = [sys.executable, RECIPE, *arguments]
+    process = subprocess.Popen(
+        command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(timeout=60)
+
+
 @pytest.fixture(scope="module")
 def both_runs(tmp_path_factory, bases):
     """Two steps on two nodes and on one, by the recipe's command: its output and its summary."""
-    repository = Path(__file__).parents[2]
     out = tmp_path_factory.mktemp("two_nodes")
-    command = [sys.executable, RECIPE, "--steps", "2", "--out", str(out), "--bases", str(bases)]
-    done = subprocess.run(command, cwd=repository, capture_output=True, text=True, timeout=540)
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    with started("--steps", "2", "--out", str(out), "--bases", str(bases)) as process:
+        output, _ = process.communicate(timeout=1100)
+    assert process.returncode == 0, output[-6000:]
     return out, json.loads((out / "summary.json").read_text())
 
 
 @pytest.mark.two_nodes
+@pytest.mark.timeout(1200)  # two runs
 @needs_namespaces
 def test_training_runs_on_both_nodes_and_gainful_is_found_on_both_by_entry_point(both_runs):
     out, summary = both_runs
@@ -154,6 +170,7 @@ def test_training_runs_on_both_nodes_and_gainful_is_found_on_both_by_entry_point
 
 
 @pytest.mark.two_nodes
+@pytest.mark.timeout(1200)  # two runs
 @needs_namespaces
 def test_one_node_gives_the_same_answers_and_figures(both_runs):
     comparison = both_runs[1]["comparison"]
@@ -163,17 +180,13 @@ def test_one_node_gives_the_same_answers_and_figures(both_runs):
 
 @pytest.mark.two_nodes
 @needs_namespaces
-def test_an_interrupt_leaves_no_node_and_no_process(tmp_path, repository, bases):
-    command = [sys.executable, RECIPE, "--nodes", "2", "--steps", "2", "--out", str(tmp_path), "--bases", str(bases)]
-    process = subprocess.Popen(command, cwd=repository, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def test_an_interrupt_leaves_no_node_and_no_process(tmp_path, bases):
     joined = tmp_path / "2-node-seed1/attempts/1/ray-2.txt"
-    try:
+    with started("--nodes", "2", "--steps", "2", "--out", str(tmp_path), "--bases", str(bases)) as process:
         while not joined.exists() and process.poll() is None:
             time.sleep(0.1)
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=240)
-    finally:
-        process.kill()
     assert process.returncode == 130, output
     ours = f"v2n-{process.pid}-"  # Ray's files, named in the command line of every process of Ray
     assert not [line for line in _lines("ps", "-eo", "args") if ours in line]
