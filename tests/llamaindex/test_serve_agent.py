@@ -39,7 +39,7 @@ def serve(recipe, nodes):
     """`async with serve(llm) as (client, service)`: both agents over one model, on a real socket."""
 
     @asynccontextmanager
-    async def start(llm, *, max_running=8, max_waiting=8, wait_seconds=5, grace_seconds=0.2, **runners):
+    async def start(llm, *, max_running=8, max_waiting=8, wait_seconds=60, grace_seconds=0.2, **runners):
         retriever = recipe.agents.make_retriever(nodes)
         runners = runners or {
             "guarded": recipe.running.AgentRunner(
@@ -65,11 +65,11 @@ def slow(messages, tools):
     return Reply(text="never said", seconds=30)
 
 
-def go(coroutine, seconds=20):
+def go(coroutine, seconds=60):
     return asyncio.run(asyncio.wait_for(coroutine, seconds))
 
 
-async def until(true, seconds=5):
+async def until(true, seconds=30):
     deadline = asyncio.get_running_loop().time() + seconds
     while not true():
         assert asyncio.get_running_loop().time() < deadline
@@ -318,7 +318,7 @@ def test_shutting_down_refuses_new_runs_lets_old_ones_end_and_accounts_for_the_r
         llm = ScriptedLLM(
             script=lambda messages, tools: Reply(text="done", seconds=0.3 if "quick" in str(messages) else 30)
         )
-        async with serve(llm, grace_seconds=1) as (client, service):
+        async with serve(llm, grace_seconds=3) as (client, service):
             quick, endless = (asyncio.create_task(ask(client, name, budget="0/100")) for name in ("quick", "endless"))
             await until(lambda: service.gate.running == 2)
             closing = asyncio.create_task(client.server.app.shutdown())
