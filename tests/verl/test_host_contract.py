@@ -107,6 +107,18 @@ def test_padding_rows_have_the_uid_we_know():
     assert f'pad_uid = f"{PADDING_UID}{{' in inspect.getsource(padding_utils)
 
 
+def test_agent_loops_have_what_evidence_is_rendered_with():
+    from verl.experimental.agent_loop.agent_loop import AgentLoopBase
+    from verl.utils.tokenizer import normalize_token_ids
+    from verl.utils.tokenizer.chat_template import apply_chat_template
+
+    source = inspect.getsource(AgentLoopBase.__init__)
+    assert "self.continuous_token_builder = " in source
+    assert "self.apply_chat_template_kwargs = " in source
+    assert {"tokenize", "add_generation_prompt"} <= set(inspect.signature(apply_chat_template).parameters)
+    assert normalize_token_ids({"input_ids": [1, 2]}) == normalize_token_ids([1, 2]) == [1, 2]
+
+
 def test_keys_that_are_refused_exist_in_the_stock_configuration():
     from hydra import compose, initialize_config_module
 

@@ -106,22 +106,24 @@ def test_a_misspelt_estimator_is_warned_about(caplog):
 
 
 @pytest.mark.parametrize(
-    ("overrides", "message"),
+    ("overrides", "messages"),
     [
         (
             ["+algorithm.gainful.dleta=1"],
-            "ConfigError: algorithm.gainful: unknown option 'dleta' for agpo; did you mean",
+            ["ConfigError: algorithm.gainful: unknown option 'dleta' for agpo; did you mean"],
         ),
-        (["+algorithm.gainful.negative_reward=1"], "input should be less than or equal to 0 for agpo, got 1"),
-        (["algorithm.filter_groups.enable=true"], "set algorithm.filter_groups.enable=false"),
-        (["algorithm.use_kl_in_reward=true"], "actor_rollout_ref.actor.use_kl_loss=true"),
+        (["+algorithm.gainful.negative_reward=1"], ["input should be less than or equal to 0 for agpo, got 1"]),
+        (
+            ["algorithm.filter_groups.enable=true", "algorithm.use_kl_in_reward=true"],
+            ["set algorithm.filter_groups.enable=false", "actor_rollout_ref.actor.use_kl_loss=true"],
+        ),
     ],
 )
-def test_verls_main_program_stops_before_ray_starts(fresh, tmp_path, monkeypatch, overrides, message):
+def test_verls_main_program_stops_before_ray_starts(fresh, tmp_path, monkeypatch, overrides, messages):
     monkeypatch.chdir(tmp_path)
     status, output = fresh(*MAIN, "algorithm.adv_estimator=agpo", *overrides)
     assert status == 1
-    assert message in output
+    assert [message for message in messages if message not in output] == []
     assert "ray init kwargs" not in output
     assert "Traceback" not in output
 
