@@ -8,10 +8,10 @@ from gainful.errors import StoreError
 from gainful.sparkv.stores import open_store
 from gainful.testing import check_store
 
-from .conftest import free_port, needed, serving
+from .conftest import free_port, needed, redis_server, serving
 
 SECONDS = 20.0
-KEY = "5a" * 32
+KEY, OTHER = "5a" * 32, "a5" * 32
 FOLDERS = [str(Path(__file__).parents[2] / "recipes" / part) for part in ("sparkv_two_machines", "")]
 
 
@@ -52,3 +52,21 @@ def test_a_wrong_password_and_a_name_that_the_certificate_does_not_have_are_refu
     with open_store(deployed) as store, pytest.raises(StoreError, match="(?i)password") as refused:
         store.stat(max_seconds=SECONDS)
     assert "hunter2" not in str(refused.value)
+
+
+def test_a_replica_is_read_refuses_what_is_written_and_takes_it_once_it_is_promoted():
+    """Without a restart of the client, and whether or not it reaches its primary, which is away here."""
+    import redis
+
+    port = free_port()
+    with redis_server(port), open_store(f"redis://127.0.0.1:{port}/0") as store:
+        admin = redis.Redis(port=port)
+        store.put(KEY, [b"data"], max_seconds=SECONDS)
+        admin.execute_command("REPLICAOF", "127.0.0.1", free_port())
+        with store.acquire([KEY], max_seconds=SECONDS) as lease:
+            assert bytes(store.read(lease, KEY, max_seconds=SECONDS)) == b"data"
+        with pytest.raises(StoreError, match="(?i)read only replica"):
+            store.put(OTHER, [b"data"], max_seconds=SECONDS)
+        admin.execute_command("REPLICAOF", "NO", "ONE")
+        assert store.put(OTHER, [b"data"], max_seconds=SECONDS)
+        admin.close()
