@@ -7,6 +7,7 @@ import sys
 from collections.abc import Awaitable
 from pathlib import Path
 
+import httpx
 from agents import guarded, make_retriever, nodes_of, search_tool, searching
 from aiohttp import web
 from gate import Gate
@@ -21,6 +22,8 @@ from gainful.retrieval.corpus import read_corpus
 
 __all__ = ["add_arguments", "make_allowance", "make_application", "make_llm", "make_runners", "read_nodes", "serve"]
 
+# idle ones are dropped before the server does it (vLLM: after 5 s): without retries, a call on a dead one has failed
+_CONNECTIONS = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=2.0)
 WORLD = Path(__file__).parents[1] / "llamaindex_budget"
 
 
@@ -70,6 +73,7 @@ def make_llm(arguments: argparse.Namespace) -> LLM:
         is_function_calling_model=True,
         max_retries=0,
         timeout=arguments.model_seconds,
+        async_http_client=httpx.AsyncClient(limits=_CONNECTIONS, timeout=arguments.model_seconds),
         max_tokens=arguments.max_tokens,
         temperature=0,
     )

@@ -36,6 +36,7 @@ HEAD = (
     "users",
     "agent",
     "requests",
+    "no answer",
     "requests/s",
     "p50 / p95 / p99 s",
     "tokens/s",

@@ -52,6 +52,11 @@ class Level:
     def budgeted(self) -> bool:
         return self.kind.agent != "stock"
 
+    @property
+    def num_unanswered(self) -> int:
+        """Requests that did not get exactly one answer."""
+        return sum(reply.status != 200 or not reply.body.get("answer") for reply in self.replies)
+
     def total(self, axis: str) -> int:
         """Sum of what the replies say."""
         return int(sum(reply.spent(axis) for reply in self.replies))
@@ -83,17 +88,15 @@ def _wish(level: Level, number: int) -> Wish:
 
 def broken_promises(level: Level) -> list[str]:
     """What must not happen, and did."""
-    answered = [reply for reply in level.replies if reply.status == 200 and reply.body.get("answer")]
+    if not level.budgeted:
+        return []  # it promised nothing
     found = {
-        "requests without exactly one answer": len(level.replies) - len(answered),
+        "requests without exactly one answer": level.num_unanswered,
         "runs over a limit": sum(map(over_limit, level.replies)),
+        "tokens that differ from the server's count": level.server_tokens - level.total("output_tokens"),
+        "model calls that differ from the server's count": level.server_calls - level.total("llm_calls"),
+        "searches that differ from the tool's count": level.searches - level.total("tool_calls"),
     }
-    if level.budgeted:
-        found |= {
-            "tokens that differ from the server's count": level.server_tokens - level.total("output_tokens"),
-            "model calls that differ from the server's count": level.server_calls - level.total("llm_calls"),
-            "searches that differ from the tool's count": level.searches - level.total("tool_calls"),
-        }
     return [f"{level.kind.name}, {level.num_users} users: {count} {what}" for what, count in found.items() if count]
 
 
@@ -106,6 +109,7 @@ def row_of(level: Level) -> tuple[str, ...]:
         str(level.num_users),
         level.kind.name,
         str(count),
+        str(level.num_unanswered),
         f"{count / level.seconds:.2f}",
         f"{p50:.2f} / {p95:.2f} / {p99:.2f}",
         f"{level.server_tokens / level.seconds:,.0f}",

@@ -21,7 +21,7 @@ from gainful.budget import Budget, BudgetReport
 sys.path.append(str(Path(__file__).parents[2] / "serve_agent"))
 import command
 from agents import guarded, make_retriever, searching, stock
-from running import AgentRunner, Runner
+from running import AgentRunner, RunFailedError, Runner
 
 Word = Annotated[str, Field(json_schema_extra={"pattern": "^[A-Za-z]{4,8}$"})]
 
@@ -46,7 +46,10 @@ class StockRunner:
 
     async def run(self, question: str, budget: Budget) -> BudgetReport:
         """As of `Runner`, but for the budget."""
-        answer = str(await self._agent.run(question)) or "nothing"
+        try:
+            answer = str(await self._agent.run(question)) or "nothing"
+        except Exception as error:  # as in AgentRunner
+            raise RunFailedError(type(error).__name__, None, 502) from error
         return BudgetReport.model_construct(
             answer=answer, origin="answer", exit_reason="answered", axes=(), spent={}, audit_ok=True
         )
