@@ -9,6 +9,7 @@ Beside each host the doctor probes, then `.ci/smoke/HOST.py` runs. Ends with sta
 
 import argparse
 import re
+import shutil
 import sys
 import tempfile
 import time
@@ -104,11 +105,13 @@ def smoke(name: str, python: str, folder: Path, **variables: str) -> str:
     elsewhere = folder / "elsewhere"
     elsewhere.mkdir()
     doctor = (str(folder / "site/bin/gainful"), "doctor")
-    programs = [(ROOT / f".ci/smoke/{host}.py").read_text() for host in HOSTS[name] or ("none",)]
+    programs = [ROOT / f".ci/smoke/{host}.py" for host in HOSTS[name] or ("none",)]
+    for program in programs:  # by another name, or `import verl` would find it
+        shutil.copy(program, elsewhere / f"beside_{program.name}")
     commands = [
         (python, "-c", ORIGIN, str(folder / "site"), *(package.name for package in PACKAGES)),
         *([(*doctor, host, "--probe") for host in HOSTS[name]] or [(*doctor, "--probe")]),
-        *((python, "-c", program) for program in programs),
+        *((python, f"beside_{program.name}") for program in programs),
     ]
     said = [run(*command, where=elsewhere, **variables) for command in commands]
     return said[-1].strip().splitlines()[-1]

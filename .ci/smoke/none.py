@@ -1,9 +1,11 @@
-"""The core alone: a search run under a hard budget, and a name out of the catalogue."""
+"""The core alone: a search run under a hard budget, and the names of the catalogue, estimators where torch is."""
+
+from importlib.util import find_spec
 
 from gainful.budget import Usage
 from gainful.budget.actions import Observation, Passage
 from gainful.budget.controller import Controller
-from gainful.catalog import list_estimators
+from gainful.catalog import catalog
 
 controller = Controller()
 state = controller.start("Who directed Solaris?", "2/100", 0.0)
@@ -17,5 +19,6 @@ while kind != "ANSWER":
 report = controller.finish(state, seconds)
 assert report.audit_ok, report
 assert report.spent["tool_calls"] <= 2
-assert "agpo" in {spec.name for spec in list_estimators()}
+assert ("agpo" in catalog().advantages) == (find_spec("torch") is not None)
+assert "memory" in catalog().stores
 print(f"{report.answer}; spent {dict(report.spent)}")
