@@ -4,9 +4,11 @@ python .ci/release.py               # all steps
 python .ci/release.py build wheel   # some of them
 """
 
+import atexit
 import filecmp
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -139,13 +141,13 @@ def main(names: list[str]) -> int:
 @cache
 def made() -> list[Path]:
     """Source archive and wheel."""
-    folder = Path(tempfile.mkdtemp(prefix="gainful-release-"))
+    folder = scratch()
     run(sys.executable, "-m", "hatchling", "build", "-d", str(folder))
     return sorted(folder.iterdir())
 
 
 def made_again() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="gainful-release-"))
+    folder = scratch()
     with tarfile.open(one("*.tar.gz")) as archive:
         archive.extractall(folder / "source", filter="data")
     run(
@@ -158,6 +160,13 @@ def made_again() -> Path:
         where=next((folder / "source").iterdir()),
     )
     return folder / "built"
+
+
+def scratch() -> Path:
+    """A folder that is gone when this program ends."""
+    folder = tempfile.mkdtemp(prefix="gainful-release-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 def one(pattern: str) -> Path:
