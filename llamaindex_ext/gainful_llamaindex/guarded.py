@@ -146,8 +146,9 @@ class Guarded:
         twin = self.model_copy(update=update | _unforced(self, tools))  # type: ignore[attr-defined]
         seconds = step.cost.seconds if SECONDS in run.ledger.limits else None
         output = None
+        rest = None if seconds is None else seconds - (clock() - step.at)  # what came before the call took time, too
         try:
-            output = await asyncio.wait_for(super(Guarded, twin).take_step(ctx, messages, tools, memory), seconds)
+            output = await asyncio.wait_for(super(Guarded, twin).take_step(ctx, messages, tools, memory), rest)
         except asyncio.TimeoutError:
             if seconds is None or clock() - step.at < seconds:
                 raise  # the model's own, not ours
