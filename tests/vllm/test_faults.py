@@ -19,6 +19,7 @@ from faults.scenario import KINDS, Library, Plan, Tally, Wish, draw_plan, run, s
 from faults.store import Fault
 
 from gainful.sparkv.stores import open_store
+from gainful_vllm.lookup import REST_SECONDS
 
 SCENARIOS = 8
 PROMPT = tuple(seeded("prompt").choices(range(3, 500), k=200))
@@ -177,6 +178,21 @@ def test_a_lookup_without_an_answer_is_said_to_be_late(open_host, mode):
     host = open_host(lookup_seconds=0.05)
     tally = serve(host, wish(PROMPT, mode), faults=[Fault("stall", "acquire", 0, 0.1)])
     assert tally.outcomes == {f"{mode}: lookup late": 1}
+
+
+def test_no_lookup_holds_its_thread_longer_than_a_store_rests(open_host, monkeypatch):
+    host, seen = open_host(load_seconds=60.0), []
+    store = host.part.lookups._store
+    acquire = store.acquire
+
+    def watched(keys, *, max_seconds):
+        seen.append(max_seconds)
+        return acquire(keys, max_seconds=max_seconds)
+
+    monkeypatch.setattr(store, "acquire", watched)
+    serve(host, wish(PROMPT, "two_pointer"))
+    assert seen
+    assert max(seen) <= REST_SECONDS
 
 
 @pytest.mark.parametrize("mode", ["two_pointer", "async_prefix", "layerwise"])

@@ -20,7 +20,7 @@ __all__ = ["Found", "Lookups"]
 
 MAX_FAILURES = 3
 REST_SECONDS = 5.0
-"""A store that failed three times in a row is left alone for so long. Ours."""
+"""A store that failed three times in a row is left alone for so long, and no lookup holds a thread longer. Ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +72,13 @@ class Lookups:
             self._rests_until = time.monotonic() + REST_SECONDS
 
     def _common(self, block_hashes: tuple[bytes, ...]) -> Found:
-        start, end, sizes = 0, len(block_hashes) // self.engine.options.chunk_blocks, ()
+        options = self.engine.options
+        start, end, sizes = 0, len(block_hashes) // options.chunk_blocks, ()
+        until = time.monotonic() + min(options.load_seconds, REST_SECONDS)
         for space in reversed(self.engine.spaces):
             keys = space.chunk_keys(block_hashes)[start:end]
             asked = time.monotonic()
-            with self._store.acquire(keys, max_seconds=self.engine.options.load_seconds) as lease:
+            with self._store.acquire(keys, max_seconds=max(0.0, until - asked)) as lease:
                 self._knowledge.observe_round_trip(time.monotonic() - asked)
                 start, end, sizes = start + lease.start, start + lease.start + len(lease), lease.sizes
         return Found(start, end, sizes)
