@@ -71,3 +71,12 @@ class TestSteps:
         assert knowledge.trimmed_step(0, 320, CHUNK_BYTES) == 128  # far off: the engine's own length
         # 64 tokens from each side
         assert knowledge.trimmed_step(160, 288, CHUNK_BYTES) == 64
+
+    def test_what_is_there_is_met_without_a_forecast_too(self, knowledge):
+        observe(knowledge, 1_000_000, 1_000_000)
+        assert knowledge.trimmed_step(160, 288, CHUNK_BYTES, forecast=False) == 128
+        assert knowledge.trimmed_step(160, 256, CHUNK_BYTES, forecast=False) == 96
+
+    def test_a_dead_link_brings_nothing_more(self, knowledge):
+        observe(knowledge, 0, 0)
+        assert knowledge.trimmed_step(160, 256, CHUNK_BYTES) == 96

@@ -35,7 +35,7 @@ def steps(engine, monkeypatch):
         plan_step(meta, output)
 
     monkeypatch.setattr(part, "plan_step", watched)
-    monkeypatch.setattr(part.knowledge, "trimmed_step", lambda *args: 32)
+    monkeypatch.setattr(part.knowledge, "trimmed_step", lambda *args, forecast: 32 if forecast else 128)
     monkeypatch.setattr(part.knowledge, "is_worth_a_try", lambda layout: True)
     monkeypatch.setattr(TwoPointerRequest, "has_met", lambda self, num: num >= 480 and has_met(self, num))
     return seen
@@ -74,7 +74,7 @@ class TestSecondPass:
         steps.clear()
         tokens, report = engine.one(ids, mode="two_pointer")
         assert tokens == expected
-        # the first step begins the race; MAX_TRIMS cut ones; whole ones up to where `has_met` is patched to say so
+        # the first step begins the race; forecasts cut MAX_FORECASTS steps; after that only what is staged does
         assert steps[:6] == [[128], [32], [32], [32], [128], [128]]
         assert (report["met_at_token"], report["streamed_tokens"]) == (480, 192)
         engine.forget()

@@ -1,5 +1,6 @@
 """What was measured of engine and link, and what follows from it for a request. The formulas are the core's."""
 
+import math
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -119,17 +120,19 @@ class Knowledge:
         """
         return self.is_stale or plan(self._costs(layout, "high"), options=RACING).route != "compute"
 
-    def trimmed_step(self, computed_tokens: int, staged_token: int, chunk_bytes: int) -> int | None:
-        """Tokens of a racing request's next step, if it should be shorter than the engine's steps are."""
+    def trimmed_step(
+        self, computed_tokens: int, staged_token: int, chunk_bytes: int, *, forecast: bool = True
+    ) -> int | None:
+        """Tokens of a racing request's next step; None while nothing is known. Without a forecast nothing will come."""
         engine, compute, rate = self._engine, self.compute, self.bytes_per_second
-        if isinstance(compute, Unknown) or not rate:
+        if isinstance(compute, Unknown) or rate is None:
             return None
         return trimmed_step(
             compute,
             computed_tokens,
             staged_token,
             chunk_tokens=engine.chunk_tokens,
-            chunk_stream_s=chunk_bytes / rate,
+            chunk_stream_s=chunk_bytes / rate if rate and forecast else math.inf,
             block_tokens=engine.block_tokens,
             step_tokens=engine.step_tokens,
         )

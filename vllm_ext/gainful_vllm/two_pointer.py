@@ -13,8 +13,8 @@ __all__ = ["TwoPointerRequest"]
 
 MAX_REQUEUES = 2
 """A request that went back to the queue so often in vain is computed. Ours."""
-MAX_TRIMS = 3
-"""Steps of a request that are cut short; a stream that keeps failing its forecast is not waited for. Ours."""
+MAX_FORECASTS = 3
+"""Steps of a request that are cut short for what should come; after that only for what is there. Ours."""
 
 
 class TwoPointerRequest(TrackedRequest):
@@ -31,7 +31,7 @@ class TwoPointerRequest(TrackedRequest):
         self.plan: Plan | None = None
         self.span: StagedSpan | None = None
         self.order: Race | None = None
-        self.num_requeues = self.num_trims = 0
+        self.num_requeues = self.num_forecasts = 0
 
     def matched(self, local_tokens: int, now: float) -> Answer:
         """Nothing until both routes have met; `ask later` while nothing should be computed."""
@@ -97,10 +97,12 @@ class TwoPointerRequest(TrackedRequest):
     def step_limit(self, num_computed: int) -> int | None:
         """Asked by the scheduler class if nobody else shares the step; it should end where both routes will meet."""
         span = self.span
-        if self.over or span is None or not self.uses_plan or self.num_trims >= MAX_TRIMS:
+        if self.over or span is None or not self.uses_plan:
             return None
-        limit = self.knowledge.trimmed_step(num_computed, span.start_token, self.chunk_bytes)
-        self.num_trims += limit is not None and limit < self.engine.step_tokens
+        limit = self.knowledge.trimmed_step(
+            num_computed, span.start_token, self.chunk_bytes, forecast=self.num_forecasts < MAX_FORECASTS
+        )
+        self.num_forecasts += limit is not None and limit < self.engine.step_tokens
         return limit
 
     def allocated(self, block_ids: list[int], num_external: int, meta: StepMeta) -> None:

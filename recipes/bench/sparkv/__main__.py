@@ -61,24 +61,23 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def setups(options: argparse.Namespace) -> list[tuple[str, Setup]]:
     """What the measuring parts measure, in this order."""
-    cores = os.cpu_count() or 1
     exact = tuple(name for name in options.methods if METHODS[name].exact)
     identity = Setup(
         model="tiny",
         dtype="float32",
-        conditions=conditions([2048], [100], [0.0], ("drop", "outage", "pair"), cores=1),
+        conditions=conditions([2048], [100], [0.0], ("drop", "outage", "pair")),
         methods=exact,
         repeats=2 if options.quick else options.repeats,
         multiprocess=False,
     )
     if options.quick:
         return [("identity", identity)]
-    timings = published(cores)
+    timings = published()
     if options.model:
         asked = Setup(
             model=options.model,
             dtype=options.dtype,
-            conditions=conditions(options.tokens, options.mbit, options.rtt, options.extra, cores),
+            conditions=conditions(options.tokens, options.mbit, options.rtt, options.extra),
             methods=tuple(options.methods),
             repeats=options.repeats,
             threads=options.threads,

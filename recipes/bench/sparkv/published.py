@@ -8,13 +8,13 @@ FEW = (PREFILL, STREAM, RACE, OURS)
 """What the bars need, and two pointers without a model."""
 
 
-def published(cores: int) -> list[Setup]:
+def published() -> list[Setup]:
     """Every group has engines and a folder of its own; the first one comes with all methods and conditions."""
     sweep = Setup(
         group="sweep",
         model="60M",
         dtype="bfloat16",
-        conditions=conditions([2048], MBIT, [0.0], EXTRA, cores),
+        conditions=conditions([2048], MBIT, [0.0], EXTRA),
         methods=tuple(METHODS),
         repeats=5,
     )
@@ -22,7 +22,15 @@ def published(cores: int) -> list[Setup]:
         group="longer prompts",
         model="60M",
         dtype="bfloat16",
-        conditions=conditions([4096, 1024, 8192], [], [0.0], ("drop", "outage"), cores),
+        conditions=conditions([4096, 1024], [], [0.0], ("drop", "outage")),
+        methods=FEW,
+        repeats=5,
+    )
+    longest = Setup(
+        group="longest prompt",
+        model="60M",
+        dtype="bfloat16",
+        conditions=conditions([8192], [], [0.0], ()),
         methods=FEW,
         repeats=5,
     )
@@ -30,7 +38,7 @@ def published(cores: int) -> list[Setup]:
         group="round trips",
         model="60M",
         dtype="bfloat16",
-        conditions=conditions([2048], [], [20.0, 50.0], (), cores),
+        conditions=conditions([2048], [], [20.0, 50.0], ()),
         methods=(*FEW, OURS_INT8),
         repeats=5,
     )
@@ -38,8 +46,8 @@ def published(cores: int) -> list[Setup]:
         group="larger model",
         model="234M",
         dtype="bfloat16",
-        conditions=conditions([2048], [], [0.0], ("drop", "outage"), cores),
+        conditions=conditions([2048], [], [0.0], ("drop", "outage")),
         methods=FEW,
         repeats=5,
     )
-    return [sweep, longer, round_trips, larger]
+    return [sweep, longer, longest, round_trips, larger]

@@ -84,7 +84,7 @@ class Setup:
 
 
 def conditions(
-    tokens: Sequence[int], mbit: Sequence[float], rtts_ms: Sequence[float], extra: Sequence[str], cores: int
+    tokens: Sequence[int], mbit: Sequence[float], rtts_ms: Sequence[float], extra: Sequence[str]
 ) -> tuple[Condition, ...]:
     """The sweep, and at the break-even rate of the first prompt what `extra` names; what matters most comes first."""
     rates: list[float | None] = [None, *mbit]
@@ -93,7 +93,7 @@ def conditions(
     known = {
         "drop": Condition(first, factor=0.25),
         "outage": Condition(first, factor=0.0),
-        "busy": Condition(first, busy=cores),
+        "busy": Condition(first, busy=1),
         "pair": Condition(first, prompts=2),
     }
     return (sweep[0], *(known[name] for name in extra), *sweep[1:])
