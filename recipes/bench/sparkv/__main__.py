@@ -51,6 +51,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--methods", nargs="+", choices=METHODS, default=list(METHODS), help="default: all")
     add("--repeats", type=int, default=5, help="runs of each method under each condition (default: 5)")
     add("--threads", type=int, default=1, help="of each engine (default: 1)")
+    add("--block-tokens", type=int, default=64, help="of the engine's cache (default: 64; vLLM's on CPUs is 128)")
     add("--in-process", action="store_true", help="scheduler and worker of an engine share a process; starts faster")
     add("--install-peers", action="store_true", help="LMCache into a folder of --out, for the part `peers` to time it")
     add("--link", choices=("auto", "netem", "tbf", "proxy"), default="auto", help="how the link is made")
@@ -81,6 +82,7 @@ def setups(options: argparse.Namespace) -> list[tuple[str, Setup]]:
             methods=tuple(options.methods),
             repeats=options.repeats,
             threads=options.threads,
+            block_tokens=options.block_tokens,
             multiprocess=not options.in_process,
         )
         timings = [asked]

@@ -42,6 +42,7 @@ def llm_arguments(name: EngineName, setup: Setup, model: Path, store: str, folde
         "max_model_len": setup.max_tokens + 64,
         "max_num_batched_tokens": 2 * setup.max_tokens if whole else setup.step_tokens,
         "max_num_seqs": 4,
+        "block_size": setup.block_tokens,
         "enable_prefix_caching": True,
         "disable_log_stats": False,  # they hold the time of the first token
         "kv_transfer_config": {

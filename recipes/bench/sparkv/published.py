@@ -9,7 +9,11 @@ FEW = (PREFILL, STREAM, RACE, OURS)
 
 
 def published() -> list[Setup]:
-    """Every group has engines and a folder of its own; the first one comes with all methods and conditions."""
+    """Every group has engines and a folder of its own; the first one comes with all methods and conditions.
+
+    Scheduler and worker share a process: apart, one spins while it waits for the other, and on two cores that is the
+    core on which transfers and store should run.
+    """
     sweep = Setup(
         group="sweep",
         model="60M",
@@ -17,6 +21,7 @@ def published() -> list[Setup]:
         conditions=conditions([2048], MBIT, [0.0], EXTRA),
         methods=tuple(METHODS),
         repeats=5,
+        multiprocess=False,
     )
     longer = Setup(
         group="longer prompts",
@@ -25,6 +30,7 @@ def published() -> list[Setup]:
         conditions=conditions([4096, 1024], [], [0.0], ("drop", "outage")),
         methods=FEW,
         repeats=5,
+        multiprocess=False,
     )
     longest = Setup(
         group="longest prompt",
@@ -33,6 +39,7 @@ def published() -> list[Setup]:
         conditions=conditions([8192], [], [0.0], ()),
         methods=FEW,
         repeats=5,
+        multiprocess=False,
     )
     round_trips = Setup(
         group="round trips",
@@ -41,6 +48,7 @@ def published() -> list[Setup]:
         conditions=conditions([2048], [], [20.0, 50.0], ()),
         methods=(*FEW, OURS_INT8),
         repeats=5,
+        multiprocess=False,
     )
     larger = Setup(
         group="larger model",
@@ -49,5 +57,6 @@ def published() -> list[Setup]:
         conditions=conditions([2048], [], [0.0], ("drop", "outage")),
         methods=FEW,
         repeats=5,
+        multiprocess=False,
     )
     return [sweep, longer, longest, round_trips, larger]

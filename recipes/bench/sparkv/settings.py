@@ -63,6 +63,8 @@ class Setup:
     """What the timings belong to, where there are several of one model."""
     step_tokens: int = 256
     """Most tokens of an engine step, except where a prompt is one step."""
+    block_tokens: int = 64
+    """Of the engine's cache, which is what is streamed at once; vLLM's own choice on CPUs is 128."""
     threads: int = 1
     output_tokens: int = 8
     multiprocess: bool = True
