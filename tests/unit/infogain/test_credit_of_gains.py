@@ -26,8 +26,8 @@ def batch(gains):
     return rewards, mask
 
 
-def outcome_less_mean(outcome, mask, group_ids):
-    return (outcome - outcome.mean())[:, None] * mask
+def outcome_less_mean(outcome, group_ids):
+    return outcome - outcome.mean()
 
 
 def credit(gains, outcomes, **options):
