@@ -1,6 +1,7 @@
 """Common to all test folders: none of them may be skipped unseen."""
 
 import os
+import signal
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -50,3 +51,11 @@ def wheel_beside(repository):
         assert done.stdout.startswith(f"ok      {host}: ")
 
     return check
+
+
+@pytest.fixture
+def interruptible():
+    """What a shell runs in the background ignores interrupts, and hands that down; here and in children they count."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

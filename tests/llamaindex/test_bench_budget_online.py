@@ -207,6 +207,7 @@ def test_the_cap_holds_to_the_cent_and_a_higher_one_goes_on(run, serve, reader, 
     assert "raise --max-usd" in printed
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("at_once", ["1", "3"])
 def test_an_interrupt_ends_the_asking_and_another_run_goes_on(run, serve, reader, at_once):
     def interrupts(body):

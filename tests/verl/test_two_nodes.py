@@ -179,6 +179,7 @@ def test_one_node_gives_the_same_answers_and_figures(both_runs):
 
 
 @pytest.mark.two_nodes
+@pytest.mark.usefixtures("interruptible")
 @needs_namespaces
 def test_an_interrupt_leaves_no_node_and_no_process(tmp_path, bases):
     joined = tmp_path / "2-node-seed1/attempts/1/ray-2.txt"

@@ -139,6 +139,7 @@ with two_hosts("test") as (first, second):
 """
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_takes_both_machines_down(two_hosts, tmp_path, number):
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "recipes")}
