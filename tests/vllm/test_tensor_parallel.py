@@ -21,4 +21,5 @@ def test_two_ranks_stream_what_they_saved(repository, tmp_path):
     assert computed["streamed_tokens"] == 0
     for tokens, report in others:
         assert tokens == expected, report
-        assert report["streamed_tokens"] > 0, report
+    streamed = {report["mode"] for _, report in others if report["streamed_tokens"]}
+    assert streamed == {"two_pointer", "async_prefix", "layerwise"}
