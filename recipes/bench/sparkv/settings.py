@@ -34,7 +34,7 @@ class Condition:
         parts = [f"{self.tokens:,} tokens", BREAK_EVEN if self.mbit is None else f"{self.mbit:g} Mbit/s"]
         parts += [f"RTT {self.rtt_ms:g} ms"] if self.rtt_ms else []
         parts += ["outage"] if self.factor == 0 else [f"x {self.factor:g}"] if self.changes else []
-        parts += [f"{self.busy} busy processes"] if self.busy else []
+        parts += [f"{self.busy} busy process{'es' if self.busy > 1 else ''}"] if self.busy else []
         parts += [f"{self.prompts} requests"] if self.prompts > 1 else []
         return ", ".join(parts)
 
