@@ -11,7 +11,7 @@ utilisation) because its chunks are single layers and heads; ours are not.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
@@ -26,6 +26,7 @@ from gainful.sparkv.unknown import Unknown
 __all__ = ["MIN_SAMPLES", "Bandwidth", "ComputeModel", "PrefillSample", "RouteCosts", "fit_compute", "route_costs"]
 
 Bandwidth = Literal["low", "expected", "high"]
+Tokens = TypeVar("Tokens", float, FloatArray)
 
 MIN_SAMPLES = 8
 """Fewer steps fit no model. Ours: three coefficients and some noise."""
@@ -56,8 +57,8 @@ class ComputeModel(Options):
     relative_error: NonNegativeFloat
     """Root mean square of (predicted - measured) / measured over them."""
 
-    def seconds(self, num_tokens: int, position: int) -> float:
-        """Of one step; tokens and position as in `PrefillSample`."""
+    def seconds(self, num_tokens: Tokens, position: int) -> Tokens:
+        """Of one step, or of steps of several lengths, [K]; tokens and position as in `PrefillSample`."""
         pairs = num_tokens * (position + num_tokens / 2)
         return self.step_seconds + self.token_seconds * num_tokens + self.pair_seconds * pairs
 

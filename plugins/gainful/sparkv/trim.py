@@ -49,10 +49,5 @@ def trimmed_step(
     first = computed_tokens - computed_tokens % block_tokens + block_tokens
     last = computed_tokens + step_tokens
     end_tokens = np.append(np.arange(first, last, block_tokens), last)
-    tokens = end_tokens - computed_tokens
-    ends_s = (
-        compute.step_seconds
-        + compute.token_seconds * tokens
-        + compute.pair_seconds * tokens * (computed_tokens + tokens / 2)
-    )
+    ends_s = compute.seconds((end_tokens - computed_tokens).astype(np.float64), computed_tokens)
     return step_to_meet(ends_s, end_tokens, staged_token, chunk_tokens, chunk_stream_s) - computed_tokens
