@@ -21,7 +21,7 @@ test-verl: env-verl
 
 # two Ray nodes, as network namespaces of this machine
 test-verl-nodes: env-verl
-	GAINFUL_EXPECT_HOSTS=verl .venvs/verl/bin/python -m pytest tests/verl -m two_nodes
+	GAINFUL_EXPECT_HOSTS=verl,namespaces .venvs/verl/bin/python -m pytest tests/verl -m two_nodes
 
 test-llamaindex: env-llamaindex
 	GAINFUL_EXPECT_HOSTS=llamaindex .venvs/llamaindex/bin/python -m pytest tests/llamaindex -m "not vllm_http"
