@@ -1,6 +1,8 @@
 """The SparKV benchmark without a host: bound and bars on records made by hand, options, texts, the proxy, a dry run."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -360,6 +362,13 @@ def test_a_dry_run_says_what_would_be_run_and_writes_nothing(run_recipe, tmp_pat
     assert "4,096 tokens, break-even, x 0.25" in printed
     assert f"{3 * 9 * 3} runs" in printed  # three conditions, nine methods, three repeats
     assert not (tmp_path / "out").exists()
+
+
+def test_an_option_that_would_be_ignored_is_refused(repository):
+    command = [sys.executable, repository / "recipes" / NAME, "--dry-run", "--tokens", "512", "--mbit", "10"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "--tokens, --mbit: the published timings have their own; add --model, one of tiny, 60M, 234M" in done.stderr
 
 
 def test_without_a_model_the_published_timings_are_run_each_in_a_folder_of_its_own(run_recipe):

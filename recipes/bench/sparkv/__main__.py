@@ -31,6 +31,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from settings import EXTRA, Setup, conditions
 
 PARTS = ("identity", "timing", "quality", "peers", "page")
+OF_A_MODEL = ("dtype", "tokens", "mbit", "rtt", "extra", "threads", "block_tokens", "in_process")
+"""Options that say nothing without a model."""
 QUICK_STEPS, QUICK_PROMPTS, PROMPTS = 40, 20, 200
 
 
@@ -57,7 +59,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--link", choices=("auto", "netem", "tbf", "proxy"), default="auto", help="how the link is made")
     add("--out", type=Path, default=Path("out/bench/sparkv"), help="where everything is written")
     add("--bases", type=Path, default=Path("out/bases"), help="where models are kept")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    lost = [name for name in OF_A_MODEL if getattr(options, name) != parser.get_default(name)]
+    if lost and not options.model:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in lost)
+        parser.error(f"{names}: the published timings have their own; add --model, one of {', '.join(SIZES)}")
+    return options
 
 
 def setups(options: argparse.Namespace) -> list[tuple[str, Setup]]:
